@@ -1,0 +1,73 @@
+// Decides whether a signed desired state may be installed on this unit, before the first byte is fetched.
+//
+// Rules: docs of the signed metadata (design section 2). Pure: it looks at the documents, the unit's facts and the trust
+// record, and changes nothing; TrustStore (trust_store.h) makes durable what was accepted.
+#ifndef TANDEM_CM_TRUST_VERIFIER_H_
+#define TANDEM_CM_TRUST_VERIFIER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "tandem/record/v1/record.pb.h"
+#include "tandem/release/v1/release.pb.h"
+
+namespace tandem::cm {
+
+// DSSE envelopes (JSON) as they arrived.
+struct DesiredDocuments {
+  std::string assignment;
+  std::vector<std::string> releases;
+  std::string release_list;
+  // Key sets that may be newer than the unit's; those it already has are skipped.
+  std::vector<std::string> key_sets;
+};
+
+struct InstalledVersion {
+  std::string component_id;
+  std::string component_type;
+  std::string version;
+};
+
+// What the unit is, for the checks.
+struct UnitFacts {
+  std::string unit_id;
+  std::string name_space;
+  std::string hardware;
+  std::vector<InstalledVersion> installed;
+  // By the clock rule (trusted_time.h).
+  absl::Time now;
+};
+
+struct AcceptedRelease {
+  // SHA-256 of the payload, 32 bytes.
+  std::string digest;
+  release::v1::Release release;
+  // The DSSE envelope, for the UMs and the records.
+  std::string envelope;
+};
+
+struct AcceptedDesired {
+  release::v1::Assignment assignment;
+  // One per plane named by the assignment, in its order; a release for several planes comes once.
+  std::vector<AcceptedRelease> releases;
+  // The chain of key sets up to the newest one (envelopes), and its version.
+  std::vector<std::string> key_sets;
+  uint64_t key_set_version = 0;
+  uint64_t release_list_version = 0;
+  // The same (key set version, sequence, attempt) as accepted before: report again, start nothing.
+  bool repeated = false;
+};
+
+// Errors name the document, what is wrong with it, and what mends it:
+// PERMISSION_DENIED: signature, threshold, key, namespace, unit, hardware, withdrawn, below a floor, not allowed as
+//   rollback. ALREADY_EXISTS-like repeats are not errors (see `repeated`). FAILED_PRECONDITION: expired, older sequence,
+//   a requirement that is not met. INVALID_ARGUMENT: not an envelope, not the document it says, too large.
+absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents, const UnitFacts& unit,
+                                              const record::v1::TrustRecord& trust);
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_TRUST_VERIFIER_H_

@@ -1,0 +1,60 @@
+# How every folder declares its targets.
+
+add_library(tandem_options INTERFACE)
+target_compile_options(tandem_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>)
+target_include_directories(tandem_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(tandem_options INTERFACE TANDEM_VERSION="${PROJECT_VERSION}")
+target_link_libraries(tandem_options INTERFACE Threads::Threads)
+if(TANDEM_SANITIZE)
+  add_compile_options(-fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${TANDEM_SANITIZE})
+endif()
+if(TANDEM_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# tandem_library(NAME SRCS … DEPS …): one folder's library. DEPS are public: whoever uses a header gets what it includes.
+function(tandem_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(${name} STATIC ${ARG_SRCS})
+    target_link_libraries(${name} PUBLIC tandem_options ${ARG_DEPS})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE tandem_options ${ARG_DEPS})
+  endif()
+endfunction()
+
+# tandem_binary(NAME SRCS … DEPS …): a program under build/bin/.
+function(tandem_binary name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE tandem_options ${ARG_DEPS})
+endfunction()
+
+# tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …]): a GoogleTest program, one CTest case per test.
+function(tandem_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE tandem_options GTest::gmock GTest::gtest_main ${ARG_DEPS})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# tandem_fuzzer(NAME SRCS … DEPS …): a libFuzzer target under build-fuzz/fuzz/.
+function(tandem_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(TANDEM_FUZZ)
+    add_executable(${name} ${ARG_SRCS})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    target_link_libraries(${name} PRIVATE tandem_options ${ARG_DEPS} -fsanitize=fuzzer)
+  endif()
+endfunction()

@@ -1,0 +1,78 @@
+#include "common/storage/durable_record.h"
+
+
+#include "absl/strings/str_cat.h"
+#include "common/crypto/sha256.h"
+#include "common/status/status.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::string_view kMagic = "TDMR";
+constexpr uint32_t kFormat = 1;
+constexpr size_t kHeaderSize = 4 + 4 + 8 + kSha256Size;
+
+std::string LittleEndian(uint64_t value, int bytes) {
+  std::string out;
+  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  return out;
+}
+
+uint64_t FromLittleEndian(std::string_view bytes) {
+  uint64_t value = 0;
+  for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+  return value;
+}
+
+}  // namespace
+
+absl::Status DurableRecord::Write(std::string_view payload) {
+  // The newest copy becomes the previous one only when it is whole: a damaged file must not push out a good one.
+  if (absl::StatusOr<std::string> newest = fs_.ReadFile(path_); newest.ok() && ReadFrom(path_).ok()) {
+    RETURN_IF_ERROR(fs_.WriteFileAtomically(path_ + ".prev", *newest));
+  }
+  std::string file = absl::StrCat(absl::string_view(kMagic), LittleEndian(kFormat, 4),
+                                  LittleEndian(payload.size(), 8), Sha256(payload));
+  file.append(payload);
+  return fs_.WriteFileAtomically(path_, file);
+}
+
+absl::StatusOr<std::string> DurableRecord::ReadFrom(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string file, fs_.ReadFile(path));
+  const std::string_view view = file;
+  if (view.size() < kHeaderSize || view.substr(0, 4) != kMagic) {
+    return absl::DataLossError(absl::StrCat(path, " is not a record"));
+  }
+  if (const uint64_t format = FromLittleEndian(view.substr(4, 4)); format != kFormat) {
+    return absl::DataLossError(absl::StrCat(path, " has record format ", format, "; this program reads ", kFormat));
+  }
+  const uint64_t length = FromLittleEndian(view.substr(8, 8));
+  if (length != view.size() - kHeaderSize) {
+    return absl::DataLossError(
+        absl::StrCat(path, " holds ", view.size() - kHeaderSize, " bytes, its header says ", length));
+  }
+  if (Sha256(view.substr(kHeaderSize)) != view.substr(16, kSha256Size)) {
+    return absl::DataLossError(absl::StrCat(path, " does not match its checksum"));
+  }
+  return file.substr(kHeaderSize);
+}
+
+absl::StatusOr<std::string> DurableRecord::Read() {
+  absl::StatusOr<std::string> payload = ReadFrom(path_);
+  if (payload.ok() || !absl::IsDataLoss(payload.status())) return payload;
+  const std::string aside = path_ + ".corrupt";
+  RETURN_IF_ERROR(fs_.Rename(path_, aside));
+  RETURN_IF_ERROR(fs_.SyncFolder(ParentFolder(path_)));
+  return absl::DataLossError(absl::StrCat(payload.status().message(), "; kept aside as ", aside));
+}
+
+absl::StatusOr<std::string> DurableRecord::ReadPrevious() { return ReadFrom(path_ + ".prev"); }
+
+absl::Status DurableRecord::Clear() {
+  // The older copy first: a crash between the two must not bring it back.
+  RETURN_IF_ERROR(fs_.Remove(path_ + ".prev"));
+  RETURN_IF_ERROR(fs_.Remove(path_));
+  return fs_.SyncFolder(ParentFolder(path_));
+}
+
+}  // namespace tandem
