@@ -44,7 +44,7 @@ void Write(spdlog::level::level_enum level, std::string_view message, LogFields 
   if (!state.logger->should_log(level)) return;
   std::string line(message);
   line += state.common;
-  for (const auto& [key, value] : fields) absl::StrAppend(&line, " ", absl::string_view(key), "=", Quoted(value));
+  for (const auto& [key, value] : fields) absl::StrAppend(&line, " ", std::string(key), "=", Quoted(value));
   state.logger->log(level, "{}", line);
 }
 
@@ -89,7 +89,7 @@ absl::Status InitLog(const LogOptions& options) {
 
 std::string FormatLogLine(std::string_view message, LogFields fields) {
   std::string line(message);
-  for (const auto& [key, value] : fields) absl::StrAppend(&line, " ", absl::string_view(key), "=", Quoted(value));
+  for (const auto& [key, value] : fields) absl::StrAppend(&line, " ", std::string(key), "=", Quoted(value));
   return line;
 }
 
