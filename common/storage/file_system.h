@@ -60,7 +60,7 @@ class FileSystem {
   // OK when there was nothing.
   virtual absl::Status Remove(const std::string& path) = 0;
   virtual absl::Status RemoveTree(const std::string& path) = 0;
-  // With parents; OK when it is there.
+  // With parents, durable on return; OK when it is there.
   virtual absl::Status MakeFolders(const std::string& path) = 0;
   virtual absl::Status SyncFolder(const std::string& path) = 0;
   // Makes `link` point to `target` by rename of a temporary link, and syncs the folder: old or new, never none.
