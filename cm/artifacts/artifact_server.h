@@ -1,0 +1,66 @@
+// Serves artifacts over HTTP or HTTPS to UMs on other computers: whole or by Range, from the cache or from inside a
+// bundle.
+//
+//   ASSIGN_OR_RETURN(auto server, ArtifactServer::Start(options));
+//   const std::string token = server->Allow(update_id, {{sha256, {path, 0, size}}});
+//   url = server->UrlOf(token, sha256);       // http://10.0.0.1:8081/a/<token>/<sha256 hex>
+//   server->Revoke(update_id);
+#ifndef TANDEM_CM_ARTIFACTS_ARTIFACT_SERVER_H_
+#define TANDEM_CM_ARTIFACTS_ARTIFACT_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cm/artifacts/bundle.h"
+
+namespace tandem::cm {
+
+struct ArtifactServerOptions {
+  // host:port; port 0: any free one.
+  std::string listen = "127.0.0.1:0";
+  // PEM files; empty: plain HTTP, which only listens on loopback.
+  std::string certificate_file;
+  std::string key_file;
+  // Clients must show a certificate of this CA; empty: none needed beside the token.
+  std::string ca_file;
+  // How others reach it; default http(s)://<listen>.
+  std::string public_url;
+};
+
+// Thread-safe. Threads of its own.
+class ArtifactServer {
+ public:
+  // INVALID_ARGUMENT: the options cannot work. UNAVAILABLE: cannot listen there.
+  static absl::StatusOr<std::unique_ptr<ArtifactServer>> Start(const ArtifactServerOptions& options);
+  // Ends all transfers.
+  ~ArtifactServer();
+
+  ArtifactServer(const ArtifactServer&) = delete;
+  ArtifactServer& operator=(const ArtifactServer&) = delete;
+
+  // Lets whoever has the returned token (random, new at each start, the same for one update) fetch these artifacts,
+  // keyed by the 32 bytes of their SHA-256. Adds to what the update was allowed before.
+  std::string Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts);
+
+  // The token is worth nothing from now on.
+  void Revoke(const std::string& update_id);
+
+  // The token is also taken as "Authorization: Bearer <token>" for /a/<sha256 hex>.
+  std::string UrlOf(const std::string& token, const std::string& sha256) const;
+
+  int port() const;
+
+ private:
+  struct Impl;
+  explicit ArtifactServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_ARTIFACTS_ARTIFACT_SERVER_H_

@@ -1,0 +1,82 @@
+// CM's own copy of artifacts for UMs on other computers: downloaded once, checked, served from here.
+//
+//   {folder}/{sha256 hex}          the artifact, complete
+//   {folder}/{sha256 hex}.part     a download; {…}.part.rec is how far it is durable
+#ifndef TANDEM_CM_ARTIFACTS_CACHE_H_
+#define TANDEM_CM_ARTIFACTS_CACHE_H_
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/image/stager.h"
+#include "common/storage/file_system.h"
+
+namespace tandem::cm {
+
+// Thread-safe. After a crash complete artifacts are complete (they get their name only when checked and synced) and
+// downloads resume.
+class ArtifactCache {
+ public:
+  // Makes `folder`, and takes stock of it: complete artifacts stay, least recently modified first in line for eviction.
+  // `fs` and `stager` must outlive the cache.
+  static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(FileSystem& fs, Stager& stager, std::string folder,
+                                                             uint64_t limit_bytes);
+
+  // Blocks until the artifact is here; for worker threads. One that is already here is not fetched. Makes room by
+  // evicting what is not pinned, least recently used first. The artifact must have been pinned, or it may go at once.
+  // RESOURCE_EXHAUSTED: it does not fit beside what is pinned, or the disk is full; the text says how many bytes are
+  // missing. Else as Stager::Stage().
+  absl::Status Fetch(const StageRequest& request, const StageObserver& observer);
+
+  // The file of a complete artifact; NOT_FOUND. Marks it as used.
+  absl::StatusOr<std::string> Path(const std::string& sha256);
+
+  // Artifacts (32 bytes each) that `update_id` needs until Unpin(); pins are not durable: the owner of the update's
+  // record pins again after a restart, before the first Fetch().
+  void Pin(const std::string& update_id, const std::set<std::string>& sha256s);
+  void Unpin(const std::string& update_id);
+
+  // Bytes of complete artifacts.
+  uint64_t size_bytes() const;
+
+ private:
+  struct Entry {
+    uint64_t size = 0;
+    std::list<std::string>::iterator use;
+  };
+
+  ArtifactCache(FileSystem& fs, Stager& stager, std::string folder, uint64_t limit_bytes)
+      : fs_(fs), stager_(stager), folder_(std::move(folder)), limit_(limit_bytes) {}
+
+  absl::Status TakeStock();
+  bool IsPinned(const std::string& sha256) const;
+  // Evicts until `size` more bytes fit; the caller holds the lock.
+  absl::Status MakeRoom(uint64_t size);
+  void Remember(const std::string& sha256, uint64_t size);
+  absl::Status Forget(const std::string& sha256);
+  absl::Status Download(const StageRequest& request, const StageObserver& observer);
+
+  FileSystem& fs_;
+  Stager& stager_;
+  const std::string folder_;
+  const uint64_t limit_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry> entries_;
+  // Least recently used first.
+  std::list<std::string> use_order_;
+  std::map<std::string, std::set<std::string>> pins_;
+  // Downloads that are running, with the room they will take.
+  std::map<std::string, uint64_t> running_;
+  uint64_t size_ = 0;
+};
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_ARTIFACTS_CACHE_H_
