@@ -1,7 +1,7 @@
 // Decides whether a signed desired state may be installed on this unit, before the first byte is fetched.
 //
-// Rules: docs of the signed metadata (design section 2). Pure: it looks at the documents, the unit's facts and the trust
-// record, and changes nothing; TrustStore (trust_store.h) makes durable what was accepted.
+// Rules: docs of the signed metadata (design section 2). Pure: it looks at the documents, the unit's facts and the
+// trust record, and changes nothing; TrustStore (trust_store.h) makes durable what was accepted.
 #ifndef TANDEM_CM_TRUST_VERIFIER_H_
 #define TANDEM_CM_TRUST_VERIFIER_H_
 
@@ -63,8 +63,8 @@ struct AcceptedDesired {
 
 // Errors name the document, what is wrong with it, and what mends it:
 // PERMISSION_DENIED: signature, threshold, key, namespace, unit, hardware, withdrawn, below a floor, not allowed as
-//   rollback. ALREADY_EXISTS-like repeats are not errors (see `repeated`). FAILED_PRECONDITION: expired, older sequence,
-//   a requirement that is not met. INVALID_ARGUMENT: not an envelope, not the document it says, too large.
+//   rollback. ALREADY_EXISTS-like repeats are not errors (see `repeated`). FAILED_PRECONDITION: expired, older
+//   sequence, a requirement that is not met. INVALID_ARGUMENT: not an envelope, not the document it says, too large.
 absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents, const UnitFacts& unit,
                                               const record::v1::TrustRecord& trust);
 

@@ -1,0 +1,67 @@
+#include "cm/update/participants.h"
+
+#include <limits>
+#include <tuple>
+
+namespace tandem::cm {
+namespace {
+
+auto StartKey(const Participant& p) {
+  const uint32_t rank = p.highest_first ? std::numeric_limits<uint32_t>::max() - p.priority : p.priority;
+  return std::tuple(rank, p.switches_boot, p.node_id);
+}
+
+}  // namespace
+
+void SortInStartOrder(std::vector<Participant>& participants) {
+  std::ranges::sort(participants, [](const Participant& a, const Participant& b) { return StartKey(a) < StartKey(b); });
+}
+
+Participant* FindParticipant(UnitUpdate& update, const std::string& node_id) {
+  auto found = std::ranges::find(update.participants, node_id, &Participant::node_id);
+  return found == update.participants.end() ? nullptr : &*found;
+}
+
+bool IsBusy(const Participant& p) { return p.installing || (p.sent != UmCommand::kNone && !p.answered); }
+
+bool HasReported(const Participant& p, UmState state) { return p.connected && p.reported && p.state == state; }
+
+bool IsCommitted(const Participant& p) { return p.reported && p.state == UmState::kIdle && p.on_target && !IsBusy(p); }
+
+bool IsSettled(const Participant& p) { return p.reported ? p.state == UmState::kIdle && !IsBusy(p) : p.prepares == 0; }
+
+bool IsStartTurn(const UnitUpdate& update, const Participant& participant) {
+  for (const Participant& p : update.participants) {
+    if (p.node_id == participant.node_id) return true;
+    if (!HasReported(p, UmState::kUpdated)) return false;
+  }
+  return false;
+}
+
+bool IsApplyTurn(const UnitUpdate& update, const Participant& participant) {
+  return participant.switches_boot ||
+         AllOf(update, [](const Participant& p) { return !p.switches_boot || IsCommitted(p); });
+}
+
+bool IsRevertTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
+  for (auto p = update.participants.rbegin(); p != update.participants.rend(); ++p) {
+    if (p->node_id == participant.node_id) return true;
+    if (!IsSettled(*p) && p->step_elapsed <= limits.revert) return false;
+  }
+  return false;
+}
+
+bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
+  switch (update.phase) {
+    case Phase::kStarting:
+      return participant.state != UmState::kUpdated && IsStartTurn(update, participant);
+    case Phase::kCommitting:
+      return !IsCommitted(participant);
+    case Phase::kReverting:
+      return !IsSettled(participant) && IsRevertTurn(update, participant, limits);
+    default:
+      return false;
+  }
+}
+
+}  // namespace tandem::cm
