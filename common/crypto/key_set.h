@@ -54,7 +54,9 @@ class TrustedKeys {
   // The DSSE envelope as it came.
   const std::string& envelope() const { return envelope_; }
   // SHA-256 of the payload.
-  const std::string& digest() const { return digest_; }
+  const std::string& digest() const { return chain_.back(); }
+  // This one, or one of the steps that led to it since FromFirst().
+  bool HasInChain(std::string_view payload_digest) const;
 
  private:
   TrustedKeys() = default;
@@ -63,11 +65,12 @@ class TrustedKeys {
   static absl::StatusOr<TrustedKeys> Open(std::string_view envelope, const RoleKeys* signers);
 
   release::v1::KeySet document_;
+  // Digests of the steps that led here, this one last.
+  std::vector<std::string> chain_;
   RoleKeys root_;
   RoleKeys release_;
   RoleKeys assignment_;
   std::string envelope_;
-  std::string digest_;
 };
 
 struct KeySetWalk {
@@ -76,9 +79,9 @@ struct KeySetWalk {
   std::vector<std::string> taken;
 };
 
-// Takes every step that `envelopes` (oldest first) offer beyond `from`; the ones up to it are skipped. Only the newest
-// step must be unexpired at `now`: the older ones just lead to it. Nothing is taken by halves: an error leaves the
-// caller with `from`. Errors as TrustedKeys::Next(), FAILED_PRECONDITION when the newest has expired.
+// Takes every step that `envelopes` (oldest first) offer beyond `from`; the ones that led to it are skipped. Only the
+// newest step must be unexpired at `now`: the older ones just lead to it. Nothing is taken by halves: an error leaves
+// the caller with `from`. Errors as TrustedKeys::Next(), FAILED_PRECONDITION when the newest has expired.
 absl::StatusOr<KeySetWalk> WalkKeySets(const TrustedKeys& from, const std::vector<std::string>& envelopes,
                                        absl::Time now);
 

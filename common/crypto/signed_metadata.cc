@@ -1,0 +1,196 @@
+#include "common/crypto/signed_metadata.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "common/crypto/dsse.h"
+#include "common/crypto/sha256.h"
+#include "common/crypto/strict_json.h"
+#include "common/status/status.h"
+
+namespace tandem {
+namespace {
+
+using release::v1::Assignment;
+using release::v1::KeySet;
+using release::v1::Plane;
+using release::v1::Release;
+using release::v1::ReleaseComponent;
+using release::v1::ReleaseList;
+
+absl::Status CheckNothing(const ReleaseList& /*list*/) { return absl::OkStatus(); }
+
+template <typename Document>
+absl::StatusOr<Signed<Document>> Open(std::string_view envelope, const TrustedKeys& keys, KeyRole role,
+                                      std::string_view payload_type, absl::Status (*check)(const Document&)) {
+  const RoleKeys& signers = keys.role(role);
+  ASSIGN_OR_RETURN(std::string payload, Annotate(OpenDsse(envelope, payload_type, signers.keys, signers.threshold),
+                                                 absl::StrCat("role ", std::string(KeyRoleName(role)),
+                                                              " of key set version ", keys.version())));
+  Signed<Document> result;
+  if (!result.document.ParseFromString(payload)) {
+    return absl::InvalidArgumentError("the signed payload is not the document its type says");
+  }
+  if (result.document.namespace_() != keys.name_space()) {
+    return absl::PermissionDeniedError(absl::StrCat("it is for namespace \"", result.document.namespace_(),
+                                                    "\", this is \"", keys.name_space(), "\""));
+  }
+  RETURN_IF_ERROR(check(result.document));
+  result.digest = Sha256(payload);
+  result.envelope = std::string(envelope);
+  return result;
+}
+
+std::string NameOf(const ReleaseComponent& component) {
+  return component.component_id().empty() ? absl::StrCat("component type \"", component.component_type(), "\"")
+                                          : absl::StrCat("component \"", component.component_id(), "\"");
+}
+
+// A path that stays below the base URL it is appended to, whatever server or file system resolves it.
+absl::Status CheckPath(const std::string& path) {
+  if (path.empty()) return absl::InvalidArgumentError("path is missing");
+  if (path.front() == '/' || path.find('\\') != std::string::npos || path.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("path \"", path, "\" must be relative to the base URLs"));
+  }
+  for (absl::string_view part : absl::StrSplit(path, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return absl::InvalidArgumentError(absl::StrCat("path \"", path, "\" has an empty part, \".\" or \"..\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckChunks(const ReleaseComponent& component) {
+  const release::v1::Chunks& chunks = component.chunks();
+  if (chunks.chunk_size() == 0) return absl::InvalidArgumentError("chunks.chunk_size is 0");
+  const uint64_t count = component.size() / chunks.chunk_size() + (component.size() % chunks.chunk_size() != 0 ? 1 : 0);
+  if (chunks.digests().size() != count * kSha256Size) {
+    return absl::InvalidArgumentError(absl::StrCat("chunks.digests has ", chunks.digests().size(), " bytes, but ",
+                                                   component.size(), " bytes in chunks of ", chunks.chunk_size(),
+                                                   " need ", count, " digests of 32"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckComponent(const ReleaseComponent& component, const std::set<int>& planes) {
+  if (component.component_type().empty()) return absl::InvalidArgumentError("component_type is missing");
+  if (component.version().empty()) return absl::InvalidArgumentError("version is missing");
+  if (!planes.contains(component.plane())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("plane ", release::v1::Plane_Name(component.plane()), " is not one of the release's planes"));
+  }
+  RETURN_IF_ERROR(CheckPath(component.path()));
+  if (component.sha256().size() != kSha256Size) return absl::InvalidArgumentError("sha256 has not 32 bytes");
+  if (component.has_chunks()) RETURN_IF_ERROR(CheckChunks(component));
+  if (!component.annotations().empty()) {
+    absl::StatusOr<nlohmann::json> annotations = ParseStrictJson(component.annotations());
+    if (!annotations.ok() || !annotations->is_object()) {
+      return absl::InvalidArgumentError("annotations are not a JSON object");
+    }
+  }
+  for (const release::v1::Requirement& requirement : component.requirements()) {
+    if (requirement.component_type().empty() || requirement.min_version().empty()) {
+      return absl::InvalidArgumentError("a requirement names no component_type or no min_version");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckRelease(const Release& release) {
+  const std::string where = absl::StrCat("release \"", release.release_id(), "\"");
+  if (release.namespace_().empty()) return absl::InvalidArgumentError(absl::StrCat(where, ": namespace is missing"));
+  if (release.release_id().empty()) return absl::InvalidArgumentError("a release without release_id");
+  std::set<int> planes;
+  for (const int plane : release.planes()) {
+    if (plane == release::v1::PLANE_UNSPECIFIED || !release::v1::Plane_IsValid(plane)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": ", plane, " is no plane"));
+    }
+    if (!planes.insert(plane).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": plane ", release::v1::Plane_Name(static_cast<Plane>(plane)), " is listed twice"));
+    }
+  }
+  if (planes.empty() || release.components().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": has no plane or no component"));
+  }
+  // A type as a whole and one component of it may both be listed (the component's own entry wins), the same one may
+  // not; entries for different hardware are different.
+  std::set<std::string> seen;
+  for (const ReleaseComponent& component : release.components()) {
+    const std::string name = absl::StrCat(where, ", ", NameOf(component));
+    RETURN_IF_ERROR(Annotate(CheckComponent(component, planes), name));
+    const std::string id = absl::StrCat(component.component_type(), "\n", component.component_id(), "\n");
+    std::set<std::string> hardware(component.hardware().begin(), component.hardware().end());
+    if (hardware.empty()) hardware.insert("");
+    for (const std::string& one : hardware) {
+      if (!seen.insert(absl::StrCat(id, one)).second) {
+        return absl::InvalidArgumentError(absl::StrCat(name, " is listed twice"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAssignment(const Assignment& assignment) {
+  const std::string where = absl::StrCat("assignment ", assignment.sequence());
+  if (assignment.namespace_().empty()) return absl::InvalidArgumentError(absl::StrCat(where, ": namespace is missing"));
+  if (assignment.unit_id().empty()) return absl::InvalidArgumentError(absl::StrCat(where, ": unit_id is missing"));
+  if (assignment.sequence() == 0) return absl::InvalidArgumentError("an assignment without a sequence");
+  if (assignment.planes().empty()) return absl::InvalidArgumentError(absl::StrCat(where, ": it names no release"));
+  std::set<int> planes;
+  for (const release::v1::PlaneRelease& plane : assignment.planes()) {
+    if (plane.plane() == release::v1::PLANE_UNSPECIFIED || !release::v1::Plane_IsValid(plane.plane())) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": ", plane.plane(), " is no plane"));
+    }
+    if (!planes.insert(plane.plane()).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          where, ": two releases for plane ", release::v1::Plane_Name(plane.plane()), "; a plane has at most one"));
+    }
+    if (plane.release_digest().size() != kSha256Size) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": a release digest has not 32 bytes"));
+    }
+  }
+  if (!assignment.rollback_of().empty() && assignment.rollback_of().size() != kSha256Size) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": rollback_of has not 32 bytes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckKeySet(const KeySet& key_set) {
+  if (key_set.namespace_().empty()) return absl::InvalidArgumentError("the key set has no namespace");
+  if (key_set.version() == 0) return absl::InvalidArgumentError("the key set has no version");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Signed<Release>> OpenRelease(std::string_view envelope, const TrustedKeys& keys) {
+  return Open<Release>(envelope, keys, KeyRole::kRelease, kReleaseType, CheckRelease);
+}
+
+absl::StatusOr<Signed<ReleaseList>> OpenReleaseList(std::string_view envelope, const TrustedKeys& keys) {
+  return Open<ReleaseList>(envelope, keys, KeyRole::kRelease, kReleaseListType, CheckNothing);
+}
+
+absl::StatusOr<Signed<Assignment>> OpenAssignment(std::string_view envelope, const TrustedKeys& keys) {
+  return Open<Assignment>(envelope, keys, KeyRole::kAssignment, kAssignmentType, CheckAssignment);
+}
+
+absl::StatusOr<std::string> SealDocument(const google::protobuf::MessageLite& document, std::string_view payload_type,
+                                         const std::vector<PrivateKey>& keys) {
+  DsseEnvelope envelope{
+      .payload_type = std::string(payload_type), .payload = document.SerializeAsString(), .signatures = {}};
+  for (const PrivateKey& key : keys) RETURN_IF_ERROR(SignDsse(envelope, key));
+  return SerializeDsse(envelope);
+}
+
+absl::Time ExpiryOf(bool is_set, const google::protobuf::Timestamp& expires) {
+  if (!is_set) return absl::InfiniteFuture();
+  return absl::FromUnixSeconds(expires.seconds()) + absl::Nanoseconds(expires.nanos());
+}
+
+}  // namespace tandem
