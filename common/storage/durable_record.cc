@@ -1,6 +1,5 @@
 #include "common/storage/durable_record.h"
 
-
 #include "absl/strings/str_cat.h"
 #include "common/crypto/sha256.h"
 #include "common/status/status.h"
@@ -8,7 +7,7 @@
 namespace tandem {
 namespace {
 
-constexpr std::string_view kMagic = "TDMR";
+constexpr char kMagic[] = "TDMR";
 constexpr uint32_t kFormat = 1;
 constexpr size_t kHeaderSize = 4 + 4 + 8 + kSha256Size;
 
@@ -31,8 +30,7 @@ absl::Status DurableRecord::Write(std::string_view payload) {
   if (absl::StatusOr<std::string> newest = fs_.ReadFile(path_); newest.ok() && ReadFrom(path_).ok()) {
     RETURN_IF_ERROR(fs_.WriteFileAtomically(path_ + ".prev", *newest));
   }
-  std::string file = absl::StrCat(absl::string_view(kMagic), LittleEndian(kFormat, 4),
-                                  LittleEndian(payload.size(), 8), Sha256(payload));
+  std::string file = absl::StrCat(kMagic, LittleEndian(kFormat, 4), LittleEndian(payload.size(), 8), Sha256(payload));
   file.append(payload);
   return fs_.WriteFileAtomically(path_, file);
 }
