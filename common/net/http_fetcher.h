@@ -36,13 +36,14 @@ class HttpFetcher {
  public:
   virtual ~HttpFetcher() = default;
 
-  // Called with consecutive pieces from `offset` on. An error ends the fetch and is what Fetch() returns.
+  // Called with consecutive pieces from `offset` on, and with an empty piece about once a second while nothing comes.
+  // An error ends the fetch and is what Fetch() returns.
   using Sink = std::function<absl::Status(std::string_view piece)>;
 
-  // Blocks until everything asked for was handed to `sink`. Never hands over more than `length` bytes when it is set, nor
-  // bytes from another offset (a server that ignores Range is read and skipped up to `offset`).
-  // UNAVAILABLE or DEADLINE_EXCEEDED: may pass (network, 408, 429, 5xx). NOT_FOUND: 404 or 410. PERMISSION_DENIED: 401,
-  // 403, or the server's certificate is not trusted. FAILED_PRECONDITION: any other status. INVALID_ARGUMENT: bad URL.
+  // Blocks until everything asked for was handed to `sink`. Never hands over more than `length` bytes when it is set,
+  // nor bytes from another offset (a server that ignores Range is read and skipped up to `offset`). UNAVAILABLE or
+  // DEADLINE_EXCEEDED: may pass (network, 408, 429, 5xx). NOT_FOUND: 404 or 410. PERMISSION_DENIED: 401, 403, or the
+  // server's certificate is not trusted. FAILED_PRECONDITION: any other status. INVALID_ARGUMENT: bad URL.
   virtual absl::Status Fetch(const FetchRequest& request, const Sink& sink) = 0;
 };
 
