@@ -44,6 +44,8 @@ struct UnitFacts {
 struct AcceptedRelease {
   // SHA-256 of the payload, 32 bytes.
   std::string digest;
+  // What of it is for this unit: components of other hardware, and of planes that the assignment does not take from
+  // this release, are left out. The whole one is in `envelope`.
   release::v1::Release release;
   // The DSSE envelope, for the UMs and the records.
   std::string envelope;
@@ -57,7 +59,9 @@ struct AcceptedDesired {
   std::vector<std::string> key_sets;
   uint64_t key_set_version = 0;
   uint64_t release_list_version = 0;
-  // The same (key set version, sequence, attempt) as accepted before: report again, start nothing.
+  // The same (sequence, attempt) as accepted before: report again, start nothing. Only signatures and the unit are
+  // checked then, because expiry and policy count at acceptance; so the documents of a record can be read again by
+  // this.
   bool repeated = false;
 };
 

@@ -67,6 +67,14 @@ bool TrustedKeys::HasInChain(std::string_view payload_digest) const {
   return std::find(chain_.begin(), chain_.end(), payload_digest) != chain_.end();
 }
 
+uint64_t TrustedKeys::AssignmentEra(uint64_t version) const {
+  uint64_t era = assignment_eras_.front();
+  for (const uint64_t begin : assignment_eras_) {
+    if (begin <= version) era = begin;
+  }
+  return era;
+}
+
 absl::Time TrustedKeys::expires() const { return ExpiryOf(document_.has_expires(), document_.expires()); }
 
 absl::StatusOr<TrustedKeys> TrustedKeys::FromPayload(std::string payload) {
@@ -81,6 +89,7 @@ absl::StatusOr<TrustedKeys> TrustedKeys::FromPayload(std::string payload) {
   ASSIGN_OR_RETURN(result.release_, ParseRole(result.document_.release(), KeyRole::kRelease));
   ASSIGN_OR_RETURN(result.assignment_, ParseRole(result.document_.assignment(), KeyRole::kAssignment));
   result.chain_.push_back(Sha256(payload));
+  result.assignment_eras_.push_back(result.version());
   return result;
 }
 
@@ -123,6 +132,13 @@ absl::StatusOr<TrustedKeys> TrustedKeys::Next(std::string_view envelope) const {
                                                       version() + 1, "; each step of the chain must be there"));
   }
   next.chain_.insert(next.chain_.begin(), chain_.begin(), chain_.end());
+  next.assignment_eras_ = assignment_eras_;
+  const std::vector<PublicKey>& kept = next.assignment_.keys;
+  if (!std::ranges::all_of(assignment_.keys, [&](const PublicKey& key) {
+        return std::find(kept.begin(), kept.end(), key) != kept.end();
+      })) {
+    next.assignment_eras_.push_back(next.version());
+  }
   return next;
 }
 

@@ -57,6 +57,10 @@ class TrustedKeys {
   const std::string& digest() const { return chain_.back(); }
   // This one, or one of the steps that led to it since FromFirst().
   bool HasInChain(std::string_view payload_digest) const;
+  // The newest version, at most `version`, that dropped an assignment key of the one before it (or the first version).
+  // Sequences of assignments are comparable within an era only: a thief of a dropped key may have pushed them to their
+  // end. A rotation of other roles begins no new era, so an old assignment does not become acceptable again by it.
+  uint64_t AssignmentEra(uint64_t version) const;
 
  private:
   TrustedKeys() = default;
@@ -67,6 +71,8 @@ class TrustedKeys {
   release::v1::KeySet document_;
   // Digests of the steps that led here, this one last.
   std::vector<std::string> chain_;
+  // Versions at which eras began, ascending.
+  std::vector<uint64_t> assignment_eras_;
   RoleKeys root_;
   RoleKeys release_;
   RoleKeys assignment_;

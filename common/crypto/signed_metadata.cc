@@ -1,5 +1,6 @@
 #include "common/crypto/signed_metadata.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -100,6 +101,19 @@ absl::Status CheckComponent(const ReleaseComponent& component, const std::set<in
   return absl::OkStatus();
 }
 
+// Whether both entries may mean one component of one unit. An entry without an id means all of its type; entries for
+// different hardware never meet.
+bool Overlap(const ReleaseComponent& a, const ReleaseComponent& b) {
+  const bool same_component = a.component_id().empty() || b.component_id().empty()
+                                  ? a.component_type() == b.component_type()
+                                  : a.component_id() == b.component_id();
+  if (!same_component) return false;
+  if (a.hardware().empty() || b.hardware().empty()) return true;
+  return std::ranges::any_of(a.hardware(), [&](const std::string& hardware) {
+    return std::ranges::find(b.hardware(), hardware) != b.hardware().end();
+  });
+}
+
 }  // namespace
 
 absl::Status CheckRelease(const Release& release) {
@@ -119,17 +133,11 @@ absl::Status CheckRelease(const Release& release) {
   if (planes.empty() || release.components().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(where, ": has no plane or no component"));
   }
-  // A type as a whole and one component of it may both be listed (the component's own entry wins), the same one may
-  // not; entries for different hardware are different.
-  std::set<std::string> seen;
-  for (const ReleaseComponent& component : release.components()) {
-    const std::string name = absl::StrCat(where, ", ", NameOf(component));
-    RETURN_IF_ERROR(Annotate(CheckComponent(component, planes), name));
-    const std::string id = absl::StrCat(component.component_type(), "\n", component.component_id(), "\n");
-    std::set<std::string> hardware(component.hardware().begin(), component.hardware().end());
-    if (hardware.empty()) hardware.insert("");
-    for (const std::string& one : hardware) {
-      if (!seen.insert(absl::StrCat(id, one)).second) {
+  for (int i = 0; i < release.components_size(); ++i) {
+    const std::string name = absl::StrCat(where, ", ", NameOf(release.components(i)));
+    RETURN_IF_ERROR(Annotate(CheckComponent(release.components(i), planes), name));
+    for (int j = 0; j < i; ++j) {
+      if (Overlap(release.components(i), release.components(j))) {
         return absl::InvalidArgumentError(absl::StrCat(name, " is listed twice"));
       }
     }
