@@ -1,8 +1,9 @@
 // What an OEM writes to make a part updatable: one class with six methods.
 //
 // The SDK owns everything else: the stream to CM, reconnecting, the durable record, idempotency, progress, cancelling,
-// and the checks of signatures. It calls the methods one at a time, on a worker thread, and calls a method *again* after
-// a crash in the middle of it; so each method first looks at what is already there. The whole life of a component:
+// and the checks of signatures. It calls the methods one at a time, on a worker thread, and calls a method *again*
+// after a crash in the middle of it; so each method first looks at what is already there. The whole life of a
+// component:
 //
 //   Inventory -> Prepare -> Start -> [reboot -> CheckAfterReboot] -> Apply
 //                       \-> Revert    (from any point before Apply)
@@ -105,7 +106,8 @@ class Plugin {
  public:
   virtual ~Plugin() = default;
 
-  // The components this plugin owns, with what runs now. Called at start and after every step. Must not change anything.
+  // The components this plugin owns, with what runs now. Called at start and after every step. Must not change
+  // anything.
   virtual absl::StatusOr<std::vector<InstalledComponent>> Inventory() = 0;
 
   // Brings all `artifacts` to where Start() can switch to them, verified, without touching what runs. Long; honours
@@ -114,20 +116,20 @@ class Plugin {
   virtual absl::Status Prepare(const std::vector<Artifact>& artifacts, Operation& operation) = 0;
 
   // Switches to what the last Prepare() brought. After a crash in the middle it is called again and finishes the switch
-  // or finds it done. After COMMIT it may also be called when a boot of the new version failed: it arms the switch again.
-  // Must not reboot by itself. After an error Revert() will be called.
+  // or finds it done. After COMMIT it may also be called when a boot of the new version failed: it arms the switch
+  // again. Must not reboot by itself. After an error Revert() will be called.
   virtual absl::StatusOr<StartResult> Start(Operation& operation) = 0;
 
-  // Called after a restart when Start() asked for a reboot. An error means that the new version did not come up, such as
-  // "boot of slot B failed, fell back to A". Plugins that never ask for a reboot keep the default.
+  // Called after a restart when Start() asked for a reboot. An error means that the new version did not come up, such
+  // as "boot of slot B failed, fell back to A". Plugins that never ask for a reboot keep the default.
   virtual absl::StatusOr<RebootCheck> CheckAfterReboot(Operation& operation);
 
-  // Makes the new version permanent; from here nobody reverts. Called only after the unit's COMMIT; called again after a
-  // crash, and retried with back-off after an error. The old version's bytes stay until the next Prepare().
+  // Makes the new version permanent; from here nobody reverts. Called only after the unit's COMMIT; called again after
+  // a crash, and retried with back-off after an error. The old version's bytes stay until the next Prepare().
   virtual absl::Status Apply(Operation& operation) = 0;
 
-  // Back to what ran before Prepare(), from wherever Prepare, Start or a failed boot left off. Called again after a crash,
-  // and retried with back-off after an error. Drops what was staged.
+  // Back to what ran before Prepare(), from wherever Prepare, Start or a failed boot left off. Called again after a
+  // crash, and retried with back-off after an error. Drops what was staged.
   virtual absl::StatusOr<RevertResult> Revert(Operation& operation) = 0;
 
   // Restarts whatever must boot to run the switched version: the computer, the MCU. May return before it happens.

@@ -523,7 +523,8 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
     participant.sent = wanted;
     participant.answered = false;
     participant.since_sent = absl::ZeroDuration();
-    if (!unanswered) CountSent(update, participant, wanted);
+    // A repetition is a new try only where the UM tried, failed and must go forward all the same.
+    if (!again || (!unanswered && update.phase == Phase::kCommitting)) CountSent(update, participant, wanted);
     actions.push_back({Action::Kind::kSend, participant.node_id, wanted});
   }
 }

@@ -30,8 +30,8 @@ struct StageRequest {
   // 32 bytes.
   std::string sha256;
   uint64_t size = 0;
-  // SHA-256 of every `chunk_size` bytes, joined. Empty: the whole is one chunk for verification (no byte is trusted until
-  // the end), and a resume re-reads what was written.
+  // SHA-256 of every `chunk_size` bytes, joined. Empty: the whole is one chunk for verification (no byte is trusted
+  // until the end), and a resume re-reads what was written.
   uint32_t chunk_size = 0;
   std::string chunk_digests;
   // Ends trying: total time over all retries and mirrors.
@@ -56,11 +56,11 @@ class Stager {
   Stager(HttpFetcher& fetcher, Clock& clock) : fetcher_(fetcher), clock_(clock) {}
 
   // After OK `target` holds exactly the artifact in its first `size` bytes, synced, read back from the medium and
-  // checked against sha256; a longer device keeps its tail. `progress` is the durable progress: a record for other bytes
-  // is discarded; it is written after the target's Sync(), never before.
-  // Transient errors are retried with back-off and jitter, the next mirror first, until the deadline; a chunk that does
-  // not match makes its mirror the last choice and is fetched again from another, DATA_LOSS when none gives it.
-  // RESOURCE_EXHAUSTED: target too small or full. CANCELLED. NOT_FOUND, PERMISSION_DENIED: every mirror says so.
+  // checked against sha256; a longer device keeps its tail. `progress` is the durable progress: a record for other
+  // bytes is discarded; it is written after the target's Sync(), never before. Transient errors are retried with
+  // back-off and jitter, the next mirror first, until the deadline; a chunk that does not match makes its mirror the
+  // last choice and is fetched again from another, DATA_LOSS when none gives it. RESOURCE_EXHAUSTED: target too small
+  // or full. CANCELLED. NOT_FOUND, PERMISSION_DENIED: every mirror says so.
   absl::Status Stage(const StageRequest& request, File& target, DurableRecord& progress, const StageObserver& observer);
 
  private:

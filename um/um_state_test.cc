@@ -1,0 +1,106 @@
+#include "um/um_state.h"
+
+#include <set>
+
+#include "gtest/gtest.h"
+
+namespace tandem::um {
+namespace {
+
+struct Published {
+  UmStep from;
+  UmInput command;
+  // Results on the way.
+  std::vector<UmInput> results;
+  WireState to;
+};
+
+// The transitions published for updatemanager.v2, and the ones that Tandem adds (PREPARED -Revert-> IDLE,
+// FAILED -Start->, Apply and Revert that fail).
+class UmTableTest : public testing::TestWithParam<Published> {};
+
+TEST_P(UmTableTest, LeadsWhereTheProtocolSays) {
+  const Published& p = GetParam();
+  auto row = FindUmTransition(p.from, p.command);
+  ASSERT_TRUE(row.has_value());
+  EXPECT_TRUE(IsWorking(row->to));
+  UmStep step = row->to;
+  for (UmInput result : p.results) {
+    row = FindUmTransition(step, result);
+    ASSERT_TRUE(row.has_value()) << Name(step) << " " << Name(result);
+    step = row->to;
+  }
+  EXPECT_FALSE(IsWorking(step));
+  EXPECT_EQ(WireStateOf(step), p.to);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Protocol, UmTableTest,
+    testing::Values(Published{UmStep::kIdle, UmInput::kPrepareCommand, {UmInput::kJobDone}, WireState::kPrepared},
+                    Published{UmStep::kIdle, UmInput::kPrepareCommand, {UmInput::kJobFailed}, WireState::kFailed},
+                    Published{UmStep::kPrepared, UmInput::kStartCommand, {UmInput::kJobDone}, WireState::kUpdated},
+                    Published{UmStep::kPrepared, UmInput::kStartCommand, {UmInput::kJobFailed}, WireState::kFailed},
+                    Published{UmStep::kPrepared,
+                              UmInput::kStartCommand,
+                              {UmInput::kJobNeedsReboot, UmInput::kRestarted, UmInput::kJobDone},
+                              WireState::kUpdated},
+                    Published{UmStep::kPrepared,
+                              UmInput::kStartCommand,
+                              {UmInput::kJobNeedsReboot, UmInput::kRestarted, UmInput::kJobFailed},
+                              WireState::kFailed},
+                    Published{UmStep::kUpdated, UmInput::kApplyCommand, {UmInput::kJobDone}, WireState::kIdle},
+                    Published{UmStep::kUpdated, UmInput::kApplyCommand, {UmInput::kJobFailed}, WireState::kUpdated},
+                    Published{UmStep::kUpdated, UmInput::kRevertCommand, {UmInput::kJobDone}, WireState::kIdle},
+                    Published{UmStep::kUpdated,
+                              UmInput::kRevertCommand,
+                              {UmInput::kJobNeedsReboot, UmInput::kRestarted, UmInput::kJobDone},
+                              WireState::kIdle},
+                    Published{UmStep::kFailed, UmInput::kRevertCommand, {UmInput::kJobDone}, WireState::kIdle},
+                    Published{UmStep::kFailed, UmInput::kRevertCommand, {UmInput::kJobFailed}, WireState::kFailed},
+                    Published{UmStep::kPrepared, UmInput::kRevertCommand, {UmInput::kJobDone}, WireState::kIdle},
+                    Published{UmStep::kFailed, UmInput::kStartCommand, {UmInput::kJobDone}, WireState::kUpdated}));
+
+constexpr UmStep kSteps[] = {UmStep::kIdle,      UmStep::kPreparing, UmStep::kPrepared, UmStep::kStarting,
+                             UmStep::kRebooting, UmStep::kUpdated,   UmStep::kChecking, UmStep::kApplying,
+                             UmStep::kReverting, UmStep::kFailed};
+
+TEST(UmTable, NoRowStandsTwice) {
+  std::set<std::pair<UmStep, UmInput>> seen;
+  for (const UmTransition& row : UmTransitions()) EXPECT_TRUE(seen.insert({row.from, row.input}).second);
+}
+
+TEST(UmTable, EveryStepKnowsWhatARestartMeansAndEveryJobEnds) {
+  for (UmStep step : kSteps) {
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kRestarted).has_value()) << Name(step);
+    if (!IsWorking(step)) continue;
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kJobDone).has_value()) << Name(step);
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kJobFailed).has_value()) << Name(step);
+  }
+}
+
+TEST(UmTable, NeverBecomesIdleWhileUncommittedExceptByRevert) {
+  for (const UmTransition& row : UmTransitions()) {
+    if (row.to != UmStep::kIdle || row.from == UmStep::kIdle) continue;
+    EXPECT_TRUE((row.from == UmStep::kApplying && row.input == UmInput::kJobDone) ||
+                (row.from == UmStep::kReverting && row.input == UmInput::kJobDone) ||
+                (row.from == UmStep::kPreparing && row.input == UmInput::kRestarted))
+        << Name(row.from);
+  }
+}
+
+TEST(UmTable, CommandsThatDoNotFitChangeNothing) {
+  EXPECT_FALSE(FindUmTransition(UmStep::kIdle, UmInput::kStartCommand).has_value());
+  EXPECT_FALSE(FindUmTransition(UmStep::kIdle, UmInput::kApplyCommand).has_value());
+  EXPECT_FALSE(FindUmTransition(UmStep::kPrepared, UmInput::kApplyCommand).has_value());
+  EXPECT_FALSE(FindUmTransition(UmStep::kFailed, UmInput::kApplyCommand).has_value());
+  EXPECT_FALSE(FindUmTransition(UmStep::kUpdated, UmInput::kStartCommand).has_value());
+  EXPECT_FALSE(FindUmTransition(UmStep::kApplying, UmInput::kRevertCommand).has_value());
+}
+
+TEST(UmTable, StepNamesSurviveTheRecord) {
+  for (UmStep step : kSteps) EXPECT_EQ(ParseUmStep(Name(step)), step);
+  EXPECT_EQ(ParseUmStep("dancing"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace tandem::um

@@ -1,0 +1,387 @@
+#include "um/update_manager.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::um {
+
+namespace umv2 = updatemanager::v2;
+
+namespace {
+
+constexpr uint32_t kRecordFormat = 1;
+// A plugin whose Reboot() came back is asked again after this long whether the new version runs.
+constexpr absl::Duration kRebootRecheck = absl::Seconds(60);
+constexpr absl::Duration kSaveRetry = absl::Seconds(2);
+
+umv2::UpdateState ToWire(WireState state) {
+  switch (state) {
+    case WireState::kIdle:
+      return umv2::IDLE;
+    case WireState::kPrepared:
+      return umv2::PREPARED;
+    case WireState::kUpdated:
+      return umv2::UPDATED;
+    case WireState::kFailed:
+      return umv2::FAILED;
+  }
+  return umv2::FAILED;
+}
+
+record::v1::UmTarget ToRecord(const Artifact& artifact) {
+  record::v1::UmTarget target;
+  target.set_component_id(artifact.component_id);
+  target.set_component_type(artifact.component_type);
+  target.set_version(artifact.version);
+  target.set_sha256(artifact.sha256);
+  target.set_size(artifact.size);
+  return target;
+}
+
+}  // namespace
+
+// What the worker sees of a job; outlives the job when it is cancelled.
+class UpdateManager::JobOperation : public Operation, public std::enable_shared_from_this<JobOperation> {
+ public:
+  explicit JobOperation(UpdateManager& manager) : manager_(manager) {}
+
+  void ReportProgress(const std::string& component_id, uint64_t done, uint64_t total) override {
+    {
+      std::lock_guard lock(manager_.progress_mutex_);
+      manager_.progress_[component_id] = {.done = done, .total = total};
+    }
+    Announce();
+  }
+
+  void ReportActivity(const std::string& text) override {
+    {
+      std::lock_guard lock(manager_.progress_mutex_);
+      manager_.activity_ = text;
+    }
+    Announce();
+  }
+
+  bool Cancelled() const override { return cancelled_; }
+  void Cancel() { cancelled_ = true; }
+
+ private:
+  // One pending announcement is enough.
+  void Announce() {
+    if (announced_.exchange(true)) return;
+    manager_.loop_.Post([this, alive = std::weak_ptr<bool>(manager_.alive_), self = shared_from_this()] {
+      if (alive.expired()) return;
+      announced_ = false;
+      manager_.SendSoon();
+    });
+  }
+
+  UpdateManager& manager_;
+  std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> announced_ = false;
+};
+
+UpdateManager::UpdateManager(EventLoop& loop, FileSystem& fs, Plugin& plugin, UpdateManagerOptions options,
+                             PrepareReader read_prepare)
+    : loop_(loop),
+      plugin_(plugin),
+      options_(std::move(options)),
+      read_prepare_(std::move(read_prepare)),
+      record_file_(fs, JoinPath(options_.state_dir, "um.rec")) {}
+
+UpdateManager::~UpdateManager() {
+  alive_.reset();
+  if (operation_ != nullptr) operation_->Cancel();
+  if (worker_.joinable()) worker_.join();
+}
+
+absl::Status UpdateManager::Recover() {
+  absl::StatusOr<std::string> bytes = record_file_.Read();
+  if (bytes.ok()) {
+    if (!record_.ParseFromString(*bytes)) bytes = absl::DataLossError("the record is not a UmRecord");
+  }
+  if (absl::IsNotFound(bytes.status())) {
+    record_.set_format(kRecordFormat);
+    step_ = UmStep::kIdle;
+  } else if (absl::IsDataLoss(bytes.status())) {
+    LogError("record damaged; asking for a revert",
+             {{"um", options_.node_id}, {"error", ToPersonText(bytes.status())}});
+    record_.Clear();
+    record_.set_format(kRecordFormat);
+    record_.set_error(absl::StrCat("record damaged: ", bytes.status().message()));
+    step_ = UmStep::kFailed;
+    RETURN_IF_ERROR(Save());
+  } else if (!bytes.ok()) {
+    return Annotate(bytes.status(), absl::StrCat("UM ", options_.node_id));
+  } else {
+    const std::optional<UmStep> step = ParseUmStep(record_.step());
+    if (!step.has_value()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("UM ", options_.node_id, ": ", record_file_.path(), " was written by a newer version (step \"",
+                       record_.step(), "\"); run that version, or remove the file to give the update up"));
+    }
+    step_ = *step;
+  }
+  RefreshInventory();
+  if (step_ != UmStep::kIdle)
+    LogInfo("goes on after a restart", {{"um", options_.node_id}, {"step", std::string(Name(step_))}});
+  Take(UmInput::kRestarted, record_.error());
+  return absl::OkStatus();
+}
+
+void UpdateManager::Connected(SendStatus send) {
+  send_ = std::move(send);
+  SendNow();
+}
+
+void UpdateManager::Disconnected() { send_ = nullptr; }
+
+void UpdateManager::Handle(const umv2::CMMessages& message) {
+  switch (message.CMMessage_case()) {
+    case umv2::CMMessages::kPrepareUpdate:
+      return HandlePrepare(message.prepare_update());
+    case umv2::CMMessages::kStartUpdate:
+      return Take(UmInput::kStartCommand, "");
+    case umv2::CMMessages::kApplyUpdate:
+      return Take(UmInput::kApplyCommand, "");
+    case umv2::CMMessages::kRevertUpdate:
+      return Take(UmInput::kRevertCommand, "");
+    case umv2::CMMessages::CMMESSAGE_NOT_SET:
+      LogWarning("CM sent a command that this version does not know", {{"um", options_.node_id}});
+      return SendNow();
+  }
+}
+
+void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
+  if (step_ != UmStep::kIdle) return SendNow();
+  absl::StatusOr<std::vector<Artifact>> artifacts = read_prepare_(command);
+  record_.clear_targets();
+  record_.set_boot_switches(0);
+  if (!artifacts.ok()) {
+    LogError("update refused", {{"um", options_.node_id}, {"error", ToPersonText(artifacts.status())}});
+    for (const auto& component : command.components()) {
+      record::v1::UmTarget* target = record_.add_targets();
+      target->set_component_id(component.component_id());
+      target->set_component_type(component.component_type());
+      target->set_version(component.version());
+    }
+    step_ = UmStep::kPreparing;
+    return Take(UmInput::kJobFailed, ToPersonText(artifacts.status()));
+  }
+  for (const Artifact& artifact : *artifacts) *record_.add_targets() = ToRecord(artifact);
+  {
+    std::lock_guard lock(progress_mutex_);
+    progress_.clear();
+  }
+  pending_artifacts_ = *std::move(artifacts);
+  Take(UmInput::kPrepareCommand, "");
+}
+
+void UpdateManager::Take(UmInput input, const std::string& error) {
+  const std::optional<UmTransition> row = FindUmTransition(step_, input);
+  if (!row.has_value()) {
+    LogDebug("command does not fit",
+             {{"um", options_.node_id}, {"step", std::string(Name(step_))}, {"input", std::string(Name(input))}});
+    return SendNow();
+  }
+  const UmStep before = step_;
+  const record::v1::UmRecord record_before = record_;
+  step_ = row->to;
+  record_.set_error(error);
+  if (row->job == UmJob::kReboot) record_.set_boot_switches(record_.boot_switches() + 1);
+  if (step_ != before && row->job != UmJob::kReboot && row->job != UmJob::kCheck) record_.set_boot_switches(0);
+  if (step_ == UmStep::kIdle) record_.clear_targets();
+  // Written ahead: a job never begins before the step that explains it is on disk.
+  if (const absl::Status saved = Save(); !saved.ok()) {
+    LogError("cannot write the record; the step is not taken",
+             {{"um", options_.node_id}, {"error", ToPersonText(saved)}});
+    step_ = before;
+    record_ = record_before;
+    unsaved_error_ = absl::StrCat("cannot write the record: ", saved.message());
+    SendNow();
+    const bool is_result =
+        input == UmInput::kJobDone || input == UmInput::kJobNeedsReboot || input == UmInput::kJobFailed;
+    if (is_result) {
+      loop_.PostAfter(kSaveRetry, [this, alive = std::weak_ptr<bool>(alive_), generation = generation_, input, error] {
+        if (!alive.expired() && generation == generation_) Take(input, error);
+      });
+    }
+    return;
+  }
+  unsaved_error_.clear();
+  if (step_ != before) {
+    LogInfo("step", {{"um", options_.node_id},
+                     {"from", std::string(Name(before))},
+                     {"to", std::string(Name(step_))},
+                     {"because", std::string(Name(input))},
+                     {"error", error.empty() ? "-" : error}});
+  }
+  if (row->job != UmJob::kNone) {
+    BeginJob(row->job);
+  } else {
+    std::lock_guard lock(progress_mutex_);
+    activity_.clear();
+  }
+  SendNow();
+}
+
+absl::Status UpdateManager::Save() {
+  record_.set_step(std::string(Name(step_)));
+  return record_file_.Write(record_.SerializeAsString());
+}
+
+void UpdateManager::BeginJob(UmJob job) {
+  if (job == UmJob::kReboot && record_.boot_switches() > kMaxReboots) {
+    const uint64_t generation = ++generation_;
+    loop_.Post([this, alive = std::weak_ptr<bool>(alive_), generation] {
+      if (!alive.expired()) {
+        FinishJob(generation, UmInput::kJobFailed, absl::StrCat("rebooted ", kMaxReboots, " times without the switch"));
+      }
+    });
+    return;
+  }
+  if (operation_ != nullptr) operation_->Cancel();
+  operation_ = std::make_shared<JobOperation>(*this);
+  const uint64_t generation = ++generation_;
+  // The job before may take a moment to notice that it is cancelled; its successor waits for it, the event thread does
+  // not.
+  worker_ = std::thread([this, job, generation, operation = operation_,
+                         artifacts = std::exchange(pending_artifacts_, {}), before = std::move(worker_)]() mutable {
+    if (before.joinable()) before.join();
+    RunJob(job, artifacts, *operation, generation);
+  });
+}
+
+void UpdateManager::RunJob(UmJob job, const std::vector<Artifact>& artifacts, JobOperation& operation,
+                           uint64_t generation) {
+  UmInput input = UmInput::kJobDone;
+  absl::Status status;
+  switch (job) {
+    case UmJob::kNone:
+      break;
+    case UmJob::kPrepare:
+      status = plugin_.Prepare(artifacts, operation);
+      break;
+    case UmJob::kStart:
+      if (absl::StatusOr<StartResult> result = plugin_.Start(operation); !result.ok()) {
+        status = result.status();
+      } else if (*result == StartResult::kNeedsReboot) {
+        input = UmInput::kJobNeedsReboot;
+      }
+      break;
+    case UmJob::kReboot:
+      status = plugin_.Reboot();
+      // The restart of this process, or the recheck below, leads on.
+      if (status.ok()) input = UmInput::kRestarted;
+      break;
+    case UmJob::kCheck:
+      if (absl::StatusOr<RebootCheck> result = plugin_.CheckAfterReboot(operation); !result.ok()) {
+        status = result.status();
+      } else if (*result == RebootCheck::kNotYet) {
+        input = UmInput::kJobNeedsReboot;
+      }
+      break;
+    case UmJob::kApply:
+      status = plugin_.Apply(operation);
+      break;
+    case UmJob::kRevert:
+      if (absl::StatusOr<RevertResult> result = plugin_.Revert(operation); !result.ok()) {
+        status = result.status();
+      } else if (*result == RevertResult::kNeedsReboot) {
+        input = UmInput::kJobNeedsReboot;
+      }
+      break;
+  }
+  if (!status.ok()) input = UmInput::kJobFailed;
+  absl::StatusOr<std::vector<InstalledComponent>> inventory = plugin_.Inventory();
+  auto finish = [this, alive = std::weak_ptr<bool>(alive_), generation, input,
+                 error = status.ok() ? std::string() : ToPersonText(status),
+                 inventory = std::move(inventory)]() mutable {
+    if (alive.expired() || generation != generation_) return;
+    TakeInventory(std::move(inventory));
+    FinishJob(generation, input, error);
+  };
+  if (input == UmInput::kRestarted) {
+    loop_.PostAfter(kRebootRecheck, std::move(finish));
+  } else {
+    loop_.Post(std::move(finish));
+  }
+}
+
+void UpdateManager::FinishJob(uint64_t generation, UmInput input, const std::string& error) {
+  if (generation != generation_) return;
+  if (!error.empty())
+    LogWarning("job failed", {{"um", options_.node_id}, {"step", std::string(Name(step_))}, {"error", error}});
+  Take(input, error);
+}
+
+void UpdateManager::RefreshInventory() { TakeInventory(plugin_.Inventory()); }
+
+void UpdateManager::TakeInventory(absl::StatusOr<std::vector<InstalledComponent>> inventory) {
+  if (inventory.ok()) {
+    inventory_ = *std::move(inventory);
+    inventory_error_.clear();
+    return;
+  }
+  inventory_error_ = absl::StrCat("inventory: ", inventory.status().message());
+  LogError("inventory failed", {{"um", options_.node_id}, {"error", inventory_error_}});
+}
+
+umv2::UpdateStatus UpdateManager::Status() {
+  umv2::UpdateStatus status;
+  status.set_node_id(options_.node_id);
+  status.set_priority(options_.priority);
+  status.set_update_state(ToWire(WireStateOf(step_)));
+  status.set_switches_boot(plugin_.SwitchesBoot());
+  status.set_working(IsWorking(step_));
+  const std::string& error = !unsaved_error_.empty()   ? unsaved_error_
+                             : record_.error().empty() ? inventory_error_
+                                                       : record_.error();
+  if (!error.empty()) status.mutable_error()->set_message(error);
+  for (const InstalledComponent& installed : inventory_) {
+    umv2::ComponentStatus* component = status.add_components();
+    component->set_component_id(installed.id);
+    component->set_component_type(installed.type);
+    component->set_version(installed.version);
+    component->set_state(umv2::INSTALLED);
+    if (installed.slots.has_value()) {
+      component->mutable_slots()->set_running(installed.slots->running);
+      component->mutable_slots()->set_confirmed(installed.slots->confirmed);
+      component->mutable_slots()->set_trial(installed.slots->trial);
+      component->mutable_slots()->set_attempts_left(installed.slots->attempts_left);
+    }
+  }
+  std::lock_guard lock(progress_mutex_);
+  status.set_activity(activity_);
+  for (const record::v1::UmTarget& target : record_.targets()) {
+    umv2::ComponentStatus* component = status.add_components();
+    component->set_component_id(target.component_id());
+    component->set_component_type(target.component_type());
+    component->set_version(target.version());
+    component->set_state(step_ == UmStep::kFailed ? umv2::ERROR : umv2::INSTALLING);
+    if (step_ == UmStep::kFailed) component->mutable_error()->set_message(record_.error());
+    if (auto found = progress_.find(target.component_id()); found != progress_.end()) {
+      component->set_bytes_done(found->second.done);
+      component->set_bytes_total(found->second.total);
+    }
+  }
+  return status;
+}
+
+void UpdateManager::SendNow() {
+  if (send_) send_(Status());
+}
+
+void UpdateManager::SendSoon() {
+  if (send_pending_) return;
+  send_pending_ = true;
+  loop_.PostAfter(options_.progress_interval, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    send_pending_ = false;
+    SendNow();
+  });
+}
+
+}  // namespace tandem::um
