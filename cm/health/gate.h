@@ -74,14 +74,23 @@ struct GateEvent {
   std::string detail;
 };
 
-// One row of the declared table.
+// What a result means for its probe; exactly one holds.
+enum class GateCondition {
+  kInGrace,
+  kPassedEnough,
+  kPassedTooFew,
+  kFailureForgiven,
+  kFailureFinal,
+};
+// In words, for the docs.
+std::string_view GateConditionText(GateCondition condition);
+
+// One row of the declared table; printed into the docs.
 struct GateTransition {
   ProbeState from;
-  // What must hold for the row, and what happens; the first row that fits is taken.
-  std::string_view when;
+  GateCondition when;
   ProbeState to;
 };
-// The rows in the order in which they are searched; printed into the docs.
 std::span<const GateTransition> GateTable();
 
 // The state before any event. Without probes the gate passes as soon as `grace` is over.

@@ -1,0 +1,204 @@
+#include "cm/health/probe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <fstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace tandem::cm {
+namespace {
+
+using testing::HasSubstr;
+
+class ProbeTest : public testing::Test {
+ protected:
+  absl::StatusOr<std::string> Run(const release::v1::Probe& config, absl::Duration timeout = absl::Seconds(10)) {
+    release::v1::Probe named = config;
+    named.set_name("probe");
+    absl::StatusOr<std::unique_ptr<Probe>> probe = MakeProbe(named, context_);
+    if (!probe.ok()) return probe.status();
+    return (*probe)->Run(timeout);
+  }
+  void ExpectFails(const release::v1::Probe& config, const std::string& text) {
+    EXPECT_THAT(std::string(Run(config).status().message()), HasSubstr(text));
+  }
+  std::string WriteFile(const std::string& content) {
+    const std::string path = testing::TempDir() + "probe_test_" + std::to_string(getpid());
+    std::ofstream(path) << content;
+    return path;
+  }
+
+  ProbeContext context_;
+};
+
+TEST_F(ProbeTest, ExecPassesOnExitCodeZero) {
+  release::v1::Probe probe;
+  probe.mutable_exec()->add_command("true");
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_exec()->set_command(0, "false");
+  ExpectFails(probe, "exit code 1");
+  probe.mutable_exec()->set_command(0, "/no/such/program");
+  EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ProbeTest, ExecComparesTheFirstNumber) {
+  release::v1::Probe probe;
+  for (const char* word : {"echo", "loss: 2.5 % of 10"}) probe.mutable_exec()->add_command(word);
+  probe.mutable_exec()->mutable_threshold()->set_max(3);
+  EXPECT_EQ(*Run(probe), "2.5");
+  probe.mutable_exec()->mutable_threshold()->set_max(2);
+  ExpectFails(probe, "2.5 is above the limit of 2");
+  probe.mutable_exec()->mutable_threshold()->clear_max();
+  probe.mutable_exec()->mutable_threshold()->set_min(2.6);
+  ExpectFails(probe, "2.5 is below the limit of 2.6");
+  probe.mutable_exec()->set_command(1, "-40.5 C");
+  ExpectFails(probe, "-40.5 is below");
+  probe.mutable_exec()->set_command(1, "none");
+  ExpectFails(probe, "printed no number");
+}
+
+TEST_F(ProbeTest, ExecEndsAtItsTimeout) {
+  release::v1::Probe probe;
+  for (const char* word : {"sleep", "60"}) probe.mutable_exec()->add_command(word);
+  EXPECT_EQ(Run(probe, absl::Milliseconds(50)).status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ProbeTest, HttpComparesStatusTextAndLatency) {
+  httplib::Server server;
+  server.Get("/health", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content("state: ready", "text/plain");
+  });
+  const int port = server.bind_to_any_port("127.0.0.1");
+  std::thread thread([&] { server.listen_after_bind(); });
+  const std::string url = absl::StrCat("http://127.0.0.1:", port);
+
+  release::v1::Probe probe;
+  probe.mutable_http()->set_url(url + "/health");
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_http()->set_expected_text("ready");
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_http()->set_expected_text("broken");
+  ExpectFails(probe, "does not contain \"broken\"");
+  probe.mutable_http()->clear_expected_text();
+  probe.mutable_http()->mutable_latency_ms()->set_min(1e9);
+  ExpectFails(probe, "is below the limit");
+  probe.mutable_http()->clear_latency_ms();
+  probe.mutable_http()->set_url(url + "/other");
+  ExpectFails(probe, "status 404, expected 200");
+  probe.mutable_http()->set_expected_status(404);
+  EXPECT_TRUE(Run(probe).ok());
+
+  release::v1::Probe tcp;
+  tcp.mutable_tcp()->set_host("127.0.0.1");
+  tcp.mutable_tcp()->set_port(static_cast<uint32_t>(port));
+  EXPECT_TRUE(Run(tcp).ok());
+  server.stop();
+  thread.join();
+  EXPECT_EQ(Run(tcp).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ProbeTest, WatchdogPassesOnWhatCmSays) {
+  release::v1::Probe probe;
+  probe.mutable_watchdog();
+  ExpectFails(probe, "no watchdog configured");
+  context_.watchdog = [] { return absl::OkStatus(); };
+  EXPECT_TRUE(Run(probe).ok());
+  context_.watchdog = [] { return absl::FailedPreconditionError("not fed for 40s"); };
+  ExpectFails(probe, "not fed for 40s");
+}
+
+TEST_F(ProbeTest, FileAgeIsComparedByTheClock) {
+  FakeClock clock(absl::Now());
+  context_.clock = &clock;
+  release::v1::Probe probe;
+  probe.mutable_file_age()->set_path(WriteFile("x"));
+  probe.mutable_file_age()->mutable_max_age()->set_seconds(100);
+  EXPECT_TRUE(Run(probe).ok());
+  clock.Advance(absl::Seconds(200));
+  ExpectFails(probe, "old, at most 1m40s allowed");
+  probe.mutable_file_age()->set_path("/no/such/file");
+  EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ProbeTest, FreeDiskIsComparedInBytesAndPercent) {
+  release::v1::Probe probe;
+  probe.mutable_free_disk()->set_path("/");
+  probe.mutable_free_disk()->set_min_bytes(1);
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_free_disk()->set_min_percent(100.1);
+  ExpectFails(probe, "100.1 % needed");
+  probe.mutable_free_disk()->set_min_bytes(uint64_t{1} << 62);
+  ExpectFails(probe, "TiB needed");
+}
+
+TEST_F(ProbeTest, MemoryIsTheAvailableOne) {
+  context_.meminfo_file = WriteFile("MemTotal:  200 kB\nMemFree:  10 kB\nMemAvailable:     100 kB\n");
+  release::v1::Probe probe;
+  probe.mutable_memory()->set_min_available_bytes(100 << 10);
+  EXPECT_EQ(*Run(probe), "100 KiB available");
+  probe.mutable_memory()->set_min_available_bytes((100 << 10) + 1);
+  ExpectFails(probe, "100 KiB available, 100 KiB needed");
+  context_.meminfo_file = WriteFile("nothing");
+  ExpectFails(probe, "no MemAvailable");
+}
+
+TEST_F(ProbeTest, TemperatureIsInMillidegrees) {
+  release::v1::Probe probe;
+  probe.mutable_temperature()->set_path(WriteFile("71500\n"));
+  probe.mutable_temperature()->set_max_celsius(75);
+  EXPECT_EQ(*Run(probe), "71.5 C");
+  probe.mutable_temperature()->set_max_celsius(70);
+  ExpectFails(probe, "71.5 C is above the limit of 70 C");
+}
+
+TEST_F(ProbeTest, VersionComparesEveryComponentOfTheType) {
+  std::vector<ProbeComponent> components = {{"cam1", "camera", "2", "2"}, {"cam2", "camera", "1", "2"}};
+  context_.components = [&] { return components; };
+  release::v1::Probe probe;
+  probe.mutable_version()->set_component_type("camera");
+  ExpectFails(probe, "\"cam2\" reports 1, expected 2");
+  components[1].version = "2";
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_version()->set_version("3");
+  ExpectFails(probe, "reports 2, expected 3");
+  probe.mutable_version()->set_component_type("radar");
+  ExpectFails(probe, "no component of type radar");
+}
+
+TEST_F(ProbeTest, WhatCannotWorkIsRefusedWithTheField) {
+  std::vector<std::pair<std::string, release::v1::Probe>> bad(9);
+  bad[0].first = "one of exec";
+  bad[1] = {"exec.command", {}};
+  bad[1].second.mutable_exec();
+  bad[2] = {"http.url", {}};
+  bad[2].second.mutable_http()->set_url("file:///etc/passwd");
+  bad[3] = {"tcp.port", {}};
+  bad[3].second.mutable_tcp()->set_host("h");
+  bad[4] = {"file_age.max_age", {}};
+  bad[4].second.mutable_file_age()->set_path("/x");
+  bad[5] = {"free_disk.min_bytes", {}};
+  bad[5].second.mutable_free_disk()->set_path("/x");
+  bad[6] = {"memory.min_available_bytes", {}};
+  bad[6].second.mutable_memory();
+  bad[7] = {"timeout is 0", {}};
+  bad[7].second.mutable_memory()->set_min_available_bytes(1);
+  bad[7].second.mutable_timeout();
+  bad[8] = {"version.component_type", {}};
+  bad[8].second.mutable_version();
+  for (const auto& [text, probe] : bad) {
+    const absl::Status status = Run(probe).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cm
