@@ -1,0 +1,518 @@
+// The running update: events, durability, actions. Desired states are in coordinator_desired.cc, people and reports in
+// coordinator_reports.cc.
+#include "cm/update/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cm/update/participants.h"
+#include "cm/update/status_view.h"
+#include "cm/update/update_record.h"
+#include "common/config/yaml_config.h"
+#include "common/crypto/dsse.h"
+#include "common/crypto/key_set.h"
+#include "common/crypto/signed_metadata.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::cm {
+
+namespace umv2 = updatemanager::v2;
+
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+// Elapsed budget time is written this often; a crash forgets no more of it.
+constexpr absl::Duration kElapsedStep = absl::Seconds(10);
+constexpr absl::Duration kDurabilityRetry = absl::Seconds(2);
+constexpr absl::Duration kStrayRetry = absl::Seconds(10);
+constexpr absl::Duration kWindowCheck = absl::Minutes(10);
+
+absl::Duration Rounded(absl::Duration time) { return absl::Floor(time, kElapsedStep); }
+
+// What must be on disk before the actions; the same bytes mean that nothing needs to be written.
+std::string DurableBytes(UnitUpdate update) {
+  update.phase_elapsed = Rounded(update.phase_elapsed);
+  update.trial_elapsed = Rounded(update.trial_elapsed);
+  for (Participant& participant : update.participants) participant.step_elapsed = Rounded(participant.step_elapsed);
+  return ToRecord(update).SerializeAsString();
+}
+
+bool HasFinished(const Step& step) {
+  return std::ranges::any_of(step.actions, [](const Action& a) { return a.kind == Action::Kind::kFinished; });
+}
+
+}  // namespace
+
+Limits LimitsOf(const config::v1::Budgets& budgets) {
+  Limits limits;
+  limits.registration = DurationOr(budgets.has_registration(), budgets.registration(), limits.registration);
+  limits.prepare = DurationOr(budgets.has_prepare(), budgets.prepare(), limits.prepare);
+  limits.ready = DurationOr(budgets.has_ready(), budgets.ready(), limits.ready);
+  limits.start = DurationOr(budgets.has_start(), budgets.start(), limits.start);
+  limits.trial_deadline = DurationOr(budgets.has_trial_deadline(), budgets.trial_deadline(), limits.trial_deadline);
+  limits.apply = DurationOr(budgets.has_apply(), budgets.apply(), limits.apply);
+  limits.revert = DurationOr(budgets.has_revert(), budgets.revert(), limits.revert);
+  if (budgets.forward_attempts() != 0) limits.forward_attempts = budgets.forward_attempts();
+  return limits;
+}
+
+Coordinator::Coordinator(CoordinatorParts parts)
+    : parts_(std::move(parts)),
+      limits_(LimitsOf(parts_.config.budgets())),
+      update_file_(parts_.fs, JoinPath(parts_.config.state_dir(), "update.rec")),
+      started_(parts_.clock.Monotonic()) {}
+
+Coordinator::~Coordinator() { alive_.reset(); }
+
+absl::Status Coordinator::Recover() {
+  ASSIGN_OR_RETURN(DesiredStore store, DesiredStore::Load(parts_.fs, parts_.config.state_dir()));
+  store_.emplace(std::move(store));
+  absl::StatusOr<std::string> bytes = update_file_.Read();
+  bool lost = false;
+  if (absl::IsDataLoss(bytes.status())) {
+    LogError("update record damaged; what the UMs report decides", {{"error", ToPersonText(bytes.status())}});
+    bytes = update_file_.ReadPrevious();
+    lost = true;
+  }
+  if (bytes.ok()) {
+    record::v1::UnitUpdateRecord record;
+    if (!record.ParseFromString(*bytes))
+      return absl::DataLossError(absl::StrCat(update_file_.path(), " does not parse"));
+    ASSIGN_OR_RETURN(update_, Annotate(FromRecord(record), update_file_.path()));
+  } else if (!absl::IsNotFound(bytes.status()) && !absl::IsDataLoss(bytes.status())) {
+    return bytes.status();
+  }
+  // The copy before the lost one names the participants; its decision may be outdated, so it does not count.
+  if (lost && update_.phase != Phase::kIdle) {
+    update_.phase = Phase::kRecovering;
+    update_.decision = Decision::kNone;
+    for (Participant& participant : update_.participants) participant.prepares = std::max(participant.prepares, 1U);
+  } else if (lost) {
+    idle_reason_ = "the update record was damaged, and nothing tells what ran; see the log";
+  }
+  update_.paused = store_->paused();
+  if (update_.phase != Phase::kIdle) {
+    if (absl::StatusOr<StoredDesired> active = store_->active(); active.ok()) active_ = *std::move(active);
+    LogInfo("update goes on after a restart",
+            {{"update", update_.update_id}, {"phase", std::string(Name(update_.phase))}});
+    Report("resumed", absl::StrCat("CM restarted in phase ", std::string(Name(update_.phase))));
+    // Whatever was observed before is gone; the gate and the readiness checks start afresh.
+    update_.gate_passed = false;
+    EnterPhase();
+  } else {
+    MaybeBegin();
+  }
+  window_checked_ = parts_.clock.Monotonic();
+  parts_.loop.PostAfter(kWindowCheck, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) MaybeSeal(false);
+  });
+  PublishReported();
+  return absl::OkStatus();
+}
+
+// --- events ---
+
+Event Coordinator::StatusEvent(const UmInfo& um, bool registered) const {
+  Event event{.kind = Event::Kind::kUmStatus, .elapsed = {}, .node_id = um.node.node_id(), .text = ErrorOf(um.last)};
+  event.um_state = StateOf(um.last);
+  event.um_installing = IsInstalling(um.last);
+  event.um_registered = registered;
+  for (const Participant& participant : update_.participants) {
+    if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
+  }
+  return event;
+}
+
+void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
+  if (update_.phase != Phase::kIdle) {
+    Handle(StatusEvent(um, registered));
+  } else {
+    HandleStray(um);
+    if (registered) {
+      if (waiting_.has_value() && !WaitingForUms()) {
+        const Incoming incoming = *std::exchange(waiting_, std::nullopt);
+        if (const absl::Status taken = TakeDesired(incoming); !taken.ok()) Refuse(incoming, taken);
+      }
+      MaybeBegin();
+    }
+  }
+  if (registered || um.last.update_state() == umv2::IDLE) PublishReported();
+  Changed();
+}
+
+void Coordinator::OnUmLost(const UmInfo& um) {
+  Handle({.kind = Event::Kind::kUmLost, .elapsed = {}, .node_id = um.node.node_id(), .text = {}});
+  Changed();
+}
+
+void Coordinator::OnVerdict(const unit::v1::Verdict& verdict) {
+  if (verdict.sequence() != update_.sequence || verdict.attempt() != update_.attempt) return;
+  Handle({.kind = verdict.verified() ? Event::Kind::kVerified : Event::Kind::kNotVerified,
+          .elapsed = {},
+          .node_id = {},
+          .text = verdict.reason()});
+}
+
+void Coordinator::Handle(const Event& event) {
+  if (update_.phase == Phase::kIdle) return;
+  const Step step = Advance(update_, event, limits_);
+  if (const absl::Status durable = MakeDurable(step); !durable.ok()) {
+    if (durability_error_.empty()) LogError("cannot make the update durable", {{"error", ToPersonText(durable)}});
+    durability_error_ = ToPersonText(durable);
+    // Time passes by itself; what a UM said or a person did must not be forgotten.
+    if (event.kind != Event::Kind::kTick) {
+      parts_.loop.PostAfter(kDurabilityRetry, [this, alive = std::weak_ptr<bool>(alive_), event] {
+        if (!alive.expired()) Handle(event);
+      });
+    }
+    Changed();
+    return;
+  }
+  durability_error_.clear();
+  update_ = step.update;
+  Perform(step.actions);
+  Changed();
+}
+
+absl::Status Coordinator::MakeDurable(const Step& step) {
+  if (HasFinished(step) && active_.has_value()) {
+    // Idempotent, and before the record says that the update is over.
+    if (step.update.outcome == Outcome::kApplied) {
+      RETURN_IF_ERROR(store_->SetCommitted(*active_));
+      std::vector<std::string> digests;
+      for (const AcceptedRelease& release : active_->accepted.releases) digests.push_back(release.digest);
+      RETURN_IF_ERROR(parts_.trust.AddCommitted(digests));
+    }
+    RETURN_IF_ERROR(store_->SetDone(active_->accepted, std::string(Name(step.update.outcome)), step.update.reason));
+  }
+  const std::string bytes = DurableBytes(step.update);
+  if (bytes == last_saved_) return absl::OkStatus();
+  RETURN_IF_ERROR(update_file_.Write(ToRecord(step.update).SerializeAsString()));
+  last_saved_ = bytes;
+  return absl::OkStatus();
+}
+
+void Coordinator::Perform(const std::vector<Action>& actions) {
+  const bool new_phase =
+      std::ranges::any_of(actions, [](const Action& a) { return a.kind == Action::Kind::kPhaseChanged; });
+  if (new_phase) EnterPhase();
+  for (const Action& action : actions) {
+    if (action.kind == Action::Kind::kSend) SendCommand(action.node_id, action.command);
+  }
+}
+
+// --- commands ---
+
+void Coordinator::SendCommand(const std::string& node_id, UmCommand command) {
+  const Participant* participant = FindParticipant(update_, node_id);
+  if (participant == nullptr) return;
+  LogInfo("command", {{"update", update_.update_id}, {"um", node_id}, {"command", std::string(Name(command))}});
+  umv2::CMMessages message;
+  switch (command) {
+    case UmCommand::kNone:
+      return;
+    case UmCommand::kPrepare:
+      return SendPrepare(*participant);
+    case UmCommand::kStart:
+      message.mutable_start_update();
+      break;
+    case UmCommand::kApply:
+      message.mutable_apply_update();
+      break;
+    case UmCommand::kRevert:
+      message.mutable_revert_update();
+      break;
+  }
+  // A UM that has just gone is told when it comes back.
+  if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
+    LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
+  }
+}
+
+void Coordinator::SendPrepare(const Participant& participant) {
+  ArtifactSource source;
+  if (active_.has_value()) {
+    source.base_urls.assign(active_->accepted.assignment.base_urls().begin(),
+                            active_->accepted.assignment.base_urls().end());
+    source.bundle_path = active_->bundle_path;
+    source.documents = active_->envelopes;
+    source.documents.release_list.clear();
+    // A UM that checks signatures walks the chain itself.
+    const auto& chain = parts_.trust.record().key_sets();
+    source.documents.key_sets.assign(chain.begin(), chain.end());
+  }
+  const auto um = parts_.ums.ums().find(participant.node_id);
+  if (um == parts_.ums.ums().end()) return;
+  parts_.delivery.MakePrepare(
+      update_.update_id, participant, um->second.node, source,
+      [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
+       update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
+        if (alive.expired() || update_.update_id != update_id) return;
+        if (!prepare.ok()) {
+          return Handle({.kind = Event::Kind::kAbort,
+                         .elapsed = {},
+                         .node_id = {},
+                         .text = absl::StrCat("artifacts for ", node_id, ": ", ToPersonText(prepare.status()))});
+        }
+        umv2::CMMessages message;
+        *message.mutable_prepare_update() = *std::move(prepare);
+        if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
+          LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
+        }
+      });
+}
+
+void Coordinator::HandleStray(const UmInfo& um) {
+  const UmState state = StateOf(um.last);
+  if (!um.connected || state == UmState::kIdle || IsInstalling(um.last)) {
+    stray_sent_.erase(um.node.node_id());
+    return;
+  }
+  const absl::Duration now = parts_.clock.Monotonic();
+  const auto sent = stray_sent_.find(um.node.node_id());
+  if (sent != stray_sent_.end() && now - sent->second < kStrayRetry) return;
+  stray_sent_[um.node.node_id()] = now;
+  // The update it belongs to is over: it is told how that ended.
+  std::vector<Target> committed;
+  for (const record::v1::CommittedPlane& plane : store_->committed().planes()) {
+    const absl::StatusOr<DsseEnvelope> envelope = ParseDsse(plane.release());
+    release::v1::Release release;
+    if (!envelope.ok() || !release.ParseFromString(envelope->payload)) continue;
+    for (const InstalledVersion& installed : InstalledOf(um.last)) {
+      for (const auto& component : release.components()) {
+        if (component.component_type() != installed.component_type) continue;
+        if (!component.component_id().empty() && component.component_id() != installed.component_id) continue;
+        committed.push_back({.component_id = installed.component_id,
+                             .component_type = installed.component_type,
+                             .version = component.version()});
+      }
+    }
+  }
+  const bool apply = state == UmState::kUpdated && !committed.empty() && RunsTargets(um.last, committed);
+  LogWarning("UM is still in an update that is over",
+             {{"um", um.node.node_id()}, {"state", std::string(Name(state))}, {"answer", apply ? "apply" : "revert"}});
+  umv2::CMMessages message;
+  apply ? static_cast<void>(message.mutable_apply_update()) : static_cast<void>(message.mutable_revert_update());
+  parts_.ums.Send(um.node.node_id(), message).IgnoreError();
+}
+
+// --- phases ---
+
+void Coordinator::EnterPhase() {
+  LogInfo("phase", {{"update", update_.update_id},
+                    {"phase", std::string(Name(update_.phase))},
+                    {"reason", update_.reason.empty() ? "-" : update_.reason}});
+  if (update_.phase != Phase::kReady) preconditions_.reset();
+  if (update_.phase != Phase::kTrial) gate_.reset();
+  switch (update_.phase) {
+    case Phase::kIdle:
+      return Finished();
+    case Phase::kPreparing:
+      Report("preparing", update_.compensating ? update_.reason : "");
+      break;
+    case Phase::kReady:
+      Report("ready", "");
+      StartPreconditions();
+      break;
+    case Phase::kStarting:
+      Report("starting", "");
+      break;
+    case Phase::kTrial:
+      Report("trial", "");
+      StartHealthGate();
+      break;
+    case Phase::kCommitting:
+      Report("committing", "");
+      break;
+    case Phase::kReverting:
+      Report("reverting", update_.reason);
+      break;
+    case Phase::kRecovering:
+      Report("recovering", "the decision record was lost");
+      break;
+    case Phase::kNeedsService:
+      Report("needs_service", update_.reason);
+      break;
+  }
+  KeepTicking();
+}
+
+void Coordinator::StartPreconditions() {
+  std::vector<release::v1::Probe> probes(parts_.config.preconditions().begin(), parts_.config.preconditions().end());
+  if (active_.has_value()) {
+    const auto& assigned = active_->accepted.assignment.preconditions();
+    probes.insert(probes.end(), assigned.begin(), assigned.end());
+  }
+  preconditions_met_ = probes.empty();
+  preconditions_reason_ = probes.empty() ? "" : "the preconditions";
+  if (!probes.empty()) {
+    absl::StatusOr<std::unique_ptr<GateRunner>> gate =
+        parts_.make_gate(GateMode::kPreconditions, probes, absl::ZeroDuration());
+    if (!gate.ok()) {
+      preconditions_reason_ = ToPersonText(gate.status());
+    } else {
+      preconditions_ = *std::move(gate);
+      preconditions_->Start([this](const GateState& state) {
+        preconditions_met_ = state.verdict == GateVerdict::kPassed;
+        preconditions_reason_ = state.reason;
+        UpdateReadiness();
+      });
+    }
+  }
+  parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) UpdateReadiness();
+  });
+}
+
+void Coordinator::UpdateReadiness() {
+  if (update_.phase != Phase::kReady) return;
+  bool ready = preconditions_met_;
+  std::string reason = preconditions_reason_;
+  if (active_.has_value() && active_->accepted.assignment.has_window()) {
+    const auto& window = active_->accepted.assignment.window();
+    const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
+    if (window.has_not_after() && now > absl::FromUnixSeconds(window.not_after().seconds())) {
+      return Handle({.kind = Event::Kind::kAbort,
+                     .elapsed = {},
+                     .node_id = {},
+                     .text = "the install window closed before the unit was ready"});
+    }
+    const absl::Time opens = absl::FromUnixSeconds(window.not_before().seconds());
+    if (window.has_not_before() && now < opens) {
+      ready = false;
+      reason = absl::StrCat("the install window, which opens at ", absl::FormatTime(opens, absl::UTCTimeZone()));
+    }
+  }
+  if (ready == update_.ready && reason == update_.ready_reason) return;
+  Handle({.kind = Event::Kind::kReadiness, .elapsed = {}, .node_id = {}, .text = reason, .flag = ready});
+}
+
+std::vector<release::v1::Probe> Coordinator::HealthProbes(const AcceptedDesired& desired) const {
+  std::vector<release::v1::Probe> probes(parts_.config.health().probes().begin(),
+                                         parts_.config.health().probes().end());
+  for (const AcceptedRelease& release : desired.releases) {
+    const auto& signed_probes = release.release.health().probes();
+    probes.insert(probes.end(), signed_probes.begin(), signed_probes.end());
+  }
+  return probes;
+}
+
+absl::Duration Coordinator::GateTime(const AcceptedDesired& desired) const {
+  const auto& health = parts_.config.health();
+  return LongestGrace(HealthProbes(desired), DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
+}
+
+void Coordinator::StartHealthGate() {
+  // What the release brought is gone after a compensating update, and so are its probes.
+  const AcceptedDesired none;
+  const bool of_release = active_.has_value() && !update_.compensating;
+  const auto& health = parts_.config.health();
+  provisional_sent_ = false;
+  absl::StatusOr<std::unique_ptr<GateRunner>> gate =
+      parts_.make_gate(GateMode::kHealth, HealthProbes(of_release ? active_->accepted : none),
+                       DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
+  if (!gate.ok()) {
+    parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_), why = ToPersonText(gate.status())] {
+      if (!alive.expired()) Handle({.kind = Event::Kind::kGateFailed, .elapsed = {}, .node_id = {}, .text = why});
+    });
+    return;
+  }
+  gate_ = *std::move(gate);
+  gate_->Start([this](const GateState& state) {
+    if (state.verdict == GateVerdict::kFailed) {
+      return Handle({.kind = Event::Kind::kGateFailed, .elapsed = {}, .node_id = {}, .text = state.reason});
+    }
+    if (state.verdict != GateVerdict::kPassed) return Changed();
+    gate_passed_at_ = parts_.clock.Monotonic();
+    Handle({.kind = Event::Kind::kGatePassed, .elapsed = {}, .node_id = {}, .text = {}});
+    if (update_.phase == Phase::kTrial && update_.verify_before_commit) Report("provisional", "");
+  });
+}
+
+void Coordinator::Finished() {
+  const std::string outcome(Name(update_.outcome));
+  Report(outcome, update_.reason);
+  parts_.delivery.Forget(update_.update_id);
+  active_.reset();
+  PublishReported();
+  parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) MaybeBegin();
+  });
+}
+
+// --- time ---
+
+void Coordinator::KeepTicking() {
+  const bool needed = update_.phase != Phase::kIdle || waiting_.has_value();
+  if (ticking_ || !needed) return;
+  ticking_ = true;
+  last_tick_ = parts_.clock.Monotonic();
+  tick_timer_ = parts_.loop.PostAfter(kTick, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    ticking_ = false;
+    Tick();
+    KeepTicking();
+  });
+}
+
+void Coordinator::Tick() {
+  const absl::Duration now = parts_.clock.Monotonic();
+  if (waiting_.has_value() && !WaitingForUms()) {
+    const Incoming incoming = *std::exchange(waiting_, std::nullopt);
+    if (const absl::Status taken = TakeDesired(incoming); !taken.ok()) Refuse(incoming, taken);
+  }
+  Handle({.kind = Event::Kind::kTick, .elapsed = now - last_tick_, .node_id = {}, .text = {}});
+  UpdateReadiness();
+  if (update_.phase == Phase::kTrial && update_.gate_passed && update_.verify_before_commit && active_.has_value()) {
+    const auto& assignment = active_->accepted.assignment;
+    const absl::Duration limit =
+        DurationOr(assignment.has_verdict_timeout(), assignment.verdict_timeout(), absl::InfiniteDuration());
+    if (now - gate_passed_at_ > limit) {
+      Handle({.kind = Event::Kind::kNotVerified,
+              .elapsed = {},
+              .node_id = {},
+              .text = absl::StrCat("no verdict within ", absl::FormatDuration(limit))});
+    }
+  }
+}
+
+void Coordinator::MaybeSeal(bool next_update_begins) {
+  const absl::Duration now = parts_.clock.Monotonic();
+  const absl::Duration elapsed = now - std::exchange(window_checked_, now);
+  const auto& config = parts_.config;
+  const absl::Duration window = DurationOr(config.has_rollback_window(), config.rollback_window(), absl::Hours(24));
+  if (!store_->committed().sealed() && store_->committed().planes_size() > 0) {
+    absl::Status status = store_->AddWindowTime(elapsed);
+    if (status.ok() && (next_update_begins || absl::Milliseconds(store_->committed().window_elapsed_ms()) >= window)) {
+      const auto& pending = store_->committed().pending_floor();
+      status = parts_.trust.RaiseFloors({pending.begin(), pending.end()});
+      if (status.ok()) status = store_->SetSealed();
+      if (status.ok()) LogInfo("update sealed: floors rise, old bytes may go");
+    }
+    if (!status.ok()) LogError("cannot seal", {{"error", ToPersonText(status)}});
+  }
+  parts_.trust.RememberTime(parts_.clock.Now()).IgnoreError();
+  if (next_update_begins) return;
+  parts_.loop.PostAfter(kWindowCheck, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) MaybeSeal(false);
+  });
+}
+
+void Coordinator::CheckKeysOfRunningUpdate() {
+  if (update_.phase == Phase::kIdle || update_.decision == Decision::kCommit || !active_.has_value()) return;
+  const auto& chain = parts_.trust.record().key_sets();
+  const absl::StatusOr<TrustedKeys> keys = LoadKeySetChain({chain.begin(), chain.end()}, parts_.config.namespace_());
+  absl::Status still_signed = keys.status();
+  for (const std::string& release : active_->envelopes.releases) {
+    if (still_signed.ok()) still_signed = OpenRelease(release, *keys).status();
+  }
+  if (still_signed.ok()) return;
+  Handle({.kind = Event::Kind::kAbort,
+          .elapsed = {},
+          .node_id = {},
+          .text = absl::StrCat("a newer key set revoked what signed it: ", ToPersonText(still_signed))});
+}
+
+}  // namespace tandem::cm

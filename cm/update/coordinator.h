@@ -1,0 +1,164 @@
+// Runs the unit's update: takes what happens as events, makes each new state durable, then does what it asks for.
+//
+// Everything runs on one event thread; nothing here waits. The decisions are in unit_update.h (phases and commands),
+// plan.h (who takes part) and cm/trust (what may be installed).
+#ifndef TANDEM_CM_UPDATE_COORDINATOR_H_
+#define TANDEM_CM_UPDATE_COORDINATOR_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cm/artifacts/delivery.h"
+#include "cm/cloud/cloud_bridge.h"
+#include "cm/health/gate_runner.h"
+#include "cm/trust/trust_store.h"
+#include "cm/um_registry/um_registry.h"
+#include "cm/update/desired_store.h"
+#include "cm/update/history.h"
+#include "cm/update/plan.h"
+#include "cm/update/unit_update.h"
+#include "common/storage/durable_record.h"
+#include "common/time/event_loop.h"
+#include "tandem/config/v1/cm.pb.h"
+#include "tandem/local/v1/local.pb.h"
+
+namespace tandem::cm {
+
+// Makes a gate for a list of probes; what probes need from the unit is bound in.
+using GateFactory = std::function<absl::StatusOr<std::unique_ptr<GateRunner>>(
+    GateMode mode, const std::vector<release::v1::Probe>& probes, absl::Duration grace)>;
+
+struct CoordinatorParts {
+  EventLoop& loop;
+  Clock& clock;
+  FileSystem& fs;
+  const config::v1::CmConfig& config;
+  TrustStore& trust;
+  UmRegistry& ums;
+  ArtifactDelivery& delivery;
+  History& history;
+  GateFactory make_gate;
+  // nullptr without a cloud.
+  CloudBridge* cloud;
+  std::string boot_id;
+};
+
+Limits LimitsOf(const config::v1::Budgets& budgets);
+
+class Coordinator {
+ public:
+  // All parts must outlive it.
+  explicit Coordinator(CoordinatorParts parts);
+  ~Coordinator();
+
+  // Loads the records and goes on where CM ended. Call once, before anything else. A damaged update record is kept
+  // aside, and what the UMs report decides (Phase::kRecovering).
+  absl::Status Recover();
+
+  // --- from the cloud ---
+  void OnDesired(const DesiredDocuments& documents);
+  void OnKeySets(const std::vector<std::string>& key_sets);
+  void OnVerdict(const unit::v1::Verdict& verdict);
+
+  // --- from the UMs ---
+  void OnUmStatus(const UmInfo& um, bool registered);
+  void OnUmLost(const UmInfo& um);
+
+  // --- from people at the unit; each answers what it did, or why it cannot ---
+  absl::StatusOr<std::string> ApplyBundle(const std::string& path);
+  absl::StatusOr<std::string> Approve(const std::string& reason);
+  absl::StatusOr<std::string> Abort(const std::string& reason);
+  absl::StatusOr<std::string> Pause(const std::string& reason);
+  absl::StatusOr<std::string> Resume(const std::string& reason);
+
+  local::v1::UnitStatus Status() const;
+  // Called on the event thread after anything that Status() shows may have changed.
+  void SetChangeListener(std::function<void()> changed) { changed_ = std::move(changed); }
+
+  const UnitUpdate& update() const { return update_; }
+
+ private:
+  // Where a desired state came from.
+  struct Incoming {
+    DesiredDocuments documents;
+    std::string bundle_path;
+  };
+
+  absl::Status TakeDesired(const Incoming& incoming);
+  absl::Status Accept(const AcceptedDesired& accepted, const Incoming& incoming);
+  void Refuse(const Incoming& incoming, const absl::Status& why);
+  void SupersedeWith(const AcceptedDesired& accepted);
+  // Begins the desired state's update when nothing runs and it was not tried yet.
+  void MaybeBegin();
+  absl::Status BeginUpdate(const StoredDesired& desired, std::vector<Participant> participants);
+  bool WaitingForUms();
+
+  // One event through the machine: durable, then the actions.
+  void Handle(const Event& event);
+  absl::Status MakeDurable(const Step& step);
+  void Perform(const std::vector<Action>& actions);
+  void SendCommand(const std::string& node_id, UmCommand command);
+  void SendPrepare(const Participant& participant);
+  void EnterPhase();
+  void Finished();
+  void HandleStray(const UmInfo& um);
+  void CheckKeysOfRunningUpdate();
+
+  void StartPreconditions();
+  void StartHealthGate();
+  void UpdateReadiness();
+  void Tick();
+  void KeepTicking();
+  void MaybeSeal(bool next_update_begins);
+  Event StatusEvent(const UmInfo& um, bool registered) const;
+
+  void Report(const std::string& state, const std::string& reason);
+  void PublishReported();
+  void Changed();
+  std::string IdleReason() const;
+  absl::Duration GateTime(const AcceptedDesired& desired) const;
+  std::vector<release::v1::Probe> HealthProbes(const AcceptedDesired& desired) const;
+
+  CoordinatorParts parts_;
+  const Limits limits_;
+  DurableRecord update_file_;
+  std::string last_saved_;
+  std::optional<DesiredStore> store_;
+  UnitUpdate update_;
+  // The documents of the running update.
+  std::optional<StoredDesired> active_;
+
+  // A desired state that waits for all UMs to have registered: their versions are part of the checks.
+  std::optional<Incoming> waiting_;
+  absl::Duration started_;
+  // Why nothing runs although something is desired; for people.
+  std::string idle_reason_;
+  std::string last_refused_;
+  std::string durability_error_;
+
+  std::unique_ptr<GateRunner> preconditions_;
+  bool preconditions_met_ = false;
+  std::string preconditions_reason_;
+  std::unique_ptr<GateRunner> gate_;
+  absl::Duration gate_passed_at_;
+  bool provisional_sent_ = false;
+
+  EventLoop::TimerId tick_timer_ = 0;
+  bool ticking_ = false;
+  absl::Duration last_tick_;
+  absl::Duration window_checked_;
+  std::map<std::string, absl::Duration> stray_sent_;
+  std::optional<local::v1::UpdateSummary> last_update_;
+  std::function<void()> changed_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_UPDATE_COORDINATOR_H_

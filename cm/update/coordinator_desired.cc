@@ -1,0 +1,260 @@
+// Desired states: verified, accepted, planned, begun.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cm/artifacts/bundle.h"
+#include "cm/update/coordinator.h"
+#include "cm/update/status_view.h"
+#include "cm/update/update_record.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr absl::Duration kBeginRetry = absl::Seconds(5);
+
+DesiredEnvelopes ToEnvelopes(const DesiredDocuments& documents) {
+  return {.assignment = documents.assignment,
+          .releases = documents.releases,
+          .release_list = documents.release_list,
+          .key_sets = documents.key_sets};
+}
+
+std::vector<std::string> SortedDigests(const AcceptedDesired& desired) {
+  std::vector<std::string> digests;
+  for (const AcceptedRelease& release : desired.releases) digests.push_back(release.digest);
+  std::ranges::sort(digests);
+  return digests;
+}
+
+std::string NameOf(const AcceptedDesired& desired) {
+  std::vector<std::string> ids;
+  for (const AcceptedRelease& release : desired.releases) ids.push_back(release.release.release_id());
+  return absl::StrJoin(ids, " + ");
+}
+
+}  // namespace
+
+void Coordinator::OnDesired(const DesiredDocuments& documents) {
+  const Incoming incoming{.documents = documents, .bundle_path = {}};
+  if (const absl::Status taken = TakeDesired(incoming); !taken.ok()) Refuse(incoming, taken);
+  Changed();
+}
+
+bool Coordinator::WaitingForUms() {
+  return !parts_.ums.AllSeen() && parts_.clock.Monotonic() - started_ < limits_.registration;
+}
+
+absl::Status Coordinator::TakeDesired(const Incoming& incoming) {
+  // The versions that run are part of the checks, so the UMs come first.
+  if (WaitingForUms()) {
+    waiting_ = incoming;
+    KeepTicking();
+    return absl::OkStatus();
+  }
+  const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
+  if (parts_.config.trust().require_trusted_time() && parts_.clock.Now() < now) {
+    waiting_ = incoming;
+    idle_reason_ =
+        absl::StrCat("waits for a clock: it says ", absl::FormatTime(parts_.clock.Now(), absl::UTCTimeZone()),
+                     ", it must be later than ", absl::FormatTime(now, absl::UTCTimeZone()));
+    KeepTicking();
+    return absl::OkStatus();
+  }
+  UnitFacts facts{.unit_id = parts_.config.unit_id(),
+                  .name_space = parts_.config.namespace_(),
+                  .hardware = parts_.config.hardware(),
+                  .installed = {},
+                  .now = now};
+  for (const auto& [node_id, um] : parts_.ums.ums()) {
+    const std::vector<InstalledVersion> installed = InstalledOf(um.last);
+    facts.installed.insert(facts.installed.end(), installed.begin(), installed.end());
+  }
+  ASSIGN_OR_RETURN(const AcceptedDesired accepted, VerifyDesired(incoming.documents, facts, parts_.trust.record()));
+  for (const AcceptedRelease& release : accepted.releases) {
+    const auto& probes = release.release.health().probes();
+    RETURN_IF_ERROR(
+        Annotate(CheckProbes({probes.begin(), probes.end()}), absl::StrCat("release ", release.release.release_id())));
+  }
+  return Accept(accepted, incoming);
+}
+
+absl::Status Coordinator::Accept(const AcceptedDesired& accepted, const Incoming& incoming) {
+  const release::v1::Assignment& assignment = accepted.assignment;
+  const absl::StatusOr<StoredDesired> stored = store_->desired();
+  const bool known = stored.ok() && stored->accepted.assignment.sequence() == assignment.sequence() &&
+                     stored->accepted.assignment.attempt() == assignment.attempt();
+  if (accepted.repeated && known && incoming.bundle_path.empty()) {
+    if (update_.phase == Phase::kIdle && !store_->outcome().empty()) Report(store_->outcome(), store_->reason());
+    MaybeBegin();
+    return absl::OkStatus();
+  }
+  // First what must never be accepted again, then what to do about it.
+  RETURN_IF_ERROR(parts_.trust.Accept(accepted));
+  RETURN_IF_ERROR(store_->SetDesired(accepted, ToEnvelopes(incoming.documents), incoming.bundle_path));
+  last_refused_.clear();
+  idle_reason_.clear();
+  LogInfo("desired state accepted", {{"sequence", absl::StrCat(assignment.sequence())},
+                                     {"attempt", absl::StrCat(assignment.attempt())},
+                                     {"release", NameOf(accepted)}});
+  if (update_.phase == Phase::kIdle) {
+    MaybeBegin();
+  } else {
+    SupersedeWith(accepted);
+  }
+  return absl::OkStatus();
+}
+
+void Coordinator::SupersedeWith(const AcceptedDesired& accepted) {
+  // The same releases with the same attempt are a refresh: nothing starts anew.
+  const bool refresh = active_.has_value() && update_.attempt == accepted.assignment.attempt() &&
+                       SortedDigests(active_->accepted) == SortedDigests(accepted);
+  if (refresh) return;
+  Handle({.kind = Event::Kind::kNewAssignmentWaits, .elapsed = {}, .node_id = {}, .text = {}});
+  Handle({.kind = Event::Kind::kAbort,
+          .elapsed = {},
+          .node_id = {},
+          .text = absl::StrCat("superseded by assignment ", accepted.assignment.sequence())});
+}
+
+void Coordinator::Refuse(const Incoming& incoming, const absl::Status& why) {
+  const std::string text = ToPersonText(why);
+  // A retained document comes again with every connection; one answer is enough.
+  const std::string key = absl::StrCat(incoming.documents.assignment, text);
+  idle_reason_ = absl::StrCat("the desired state was refused: ", text);
+  if (key == last_refused_) return;
+  last_refused_ = key;
+  LogWarning("desired state refused", {{"error", text}});
+  Report("refused", text);
+}
+
+void Coordinator::MaybeBegin() {
+  if (update_.phase != Phase::kIdle || !store_->has_desired() || WaitingForUms()) {
+    if (update_.phase == Phase::kIdle && store_->has_desired()) KeepTicking();
+    return;
+  }
+  const absl::StatusOr<StoredDesired> desired = store_->desired();
+  if (!desired.ok()) {
+    idle_reason_ = ToPersonText(desired.status());
+    return;
+  }
+  if (store_->WasTried(desired->accepted)) {
+    idle_reason_ = store_->outcome() == Name(Outcome::kApplied)
+                       ? ""
+                       : absl::StrCat("release ", NameOf(desired->accepted), " failed here (", store_->reason(),
+                                      "); an assignment with a higher attempt tries it again");
+    return;
+  }
+  std::vector<PlanUm> ums;
+  for (const auto& [node_id, um] : parts_.ums.ums()) {
+    if (um.seen) ums.push_back(ToPlanUm(um));
+  }
+  absl::StatusOr<Plan> plan = MakePlan(desired->accepted, ums, limits_, GateTime(desired->accepted));
+  absl::Status begun = plan.status();
+  if (plan.ok() && !plan->missing.empty()) {
+    // A UM that comes late un-sticks it.
+    const std::string reason =
+        absl::StrCat("no UM owns ", absl::StrJoin(plan->missing, ", "), "; waiting for one to register");
+    if (idle_reason_ != reason) Report("waiting", reason);
+    idle_reason_ = reason;
+    return;
+  }
+  if (plan.ok()) begun = BeginUpdate(*desired, std::move(plan->participants));
+  if (begun.ok()) {
+    idle_reason_.clear();
+    return;
+  }
+  const std::string reason = ToPersonText(begun);
+  if (idle_reason_ != reason) Report("refused", reason);
+  idle_reason_ = reason;
+  if (plan.ok()) {
+    // Not durable: nothing was sent, and it is tried again.
+    parts_.loop.PostAfter(kBeginRetry, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) MaybeBegin();
+    });
+  }
+}
+
+absl::Status Coordinator::BeginUpdate(const StoredDesired& desired, std::vector<Participant> participants) {
+  const release::v1::Assignment& assignment = desired.accepted.assignment;
+  MaybeSeal(/*next_update_begins=*/true);
+  RETURN_IF_ERROR(store_->SetActive());
+  UnitUpdate next;
+  next.update_id = absl::StrCat(assignment.sequence(), ".", assignment.attempt());
+  next.correlation_id = assignment.correlation_id().empty() ? next.update_id : assignment.correlation_id();
+  next.key_set_version = parts_.trust.record().key_set_version();
+  next.sequence = assignment.sequence();
+  next.attempt = assignment.attempt();
+  for (const AcceptedRelease& release : desired.accepted.releases) {
+    next.release_ids.push_back(release.release.release_id());
+  }
+  next.started_at = parts_.clock.Now();
+  next.needs_approval = parts_.config.needs_approval() || assignment.needs_approval();
+  next.verify_before_commit = assignment.commit_on() == release::v1::VERIFIED;
+  next.paused = store_->paused();
+  if (participants.empty()) {
+    // Everything runs already.
+    next.outcome = Outcome::kApplied;
+    const Step step{.update = next, .actions = {{Action::Kind::kFinished, "", UmCommand::kNone}}};
+    active_ = desired;
+    RETURN_IF_ERROR(MakeDurable(step));
+    update_ = step.update;
+    Finished();
+    return absl::OkStatus();
+  }
+  for (Participant& participant : participants) {
+    const UmInfo& um = parts_.ums.ums().at(participant.node_id);
+    participant.connected = um.connected;
+    participant.reported = um.connected;
+    participant.state = StateOf(um.last);
+    participant.installing = IsInstalling(um.last);
+    participant.error = ErrorOf(um.last);
+    participant.resend_after = limits_.resend_first;
+  }
+  const Step step = Advance(Begin(next, std::move(participants)), {.elapsed = {}, .node_id = {}, .text = {}}, limits_);
+  active_ = desired;
+  if (const absl::Status durable = MakeDurable(step); !durable.ok()) {
+    active_.reset();
+    return Annotate(durable, "cannot make the update durable");
+  }
+  update_ = step.update;
+  EnterPhase();
+  Perform(step.actions);
+  return absl::OkStatus();
+}
+
+void Coordinator::OnKeySets(const std::vector<std::string>& key_sets) {
+  const absl::StatusOr<int> taken =
+      parts_.trust.UpdateKeySets(key_sets, parts_.config.namespace_(), parts_.trust.TrustedNow(parts_.clock.Now()));
+  if (!taken.ok()) {
+    LogWarning("key sets refused", {{"error", ToPersonText(taken.status())}});
+    Report("refused", absl::StrCat("key sets: ", ToPersonText(taken.status())));
+    return;
+  }
+  if (*taken == 0) return;
+  LogInfo("newer key set", {{"version", absl::StrCat(parts_.trust.record().key_set_version())}});
+  CheckKeysOfRunningUpdate();
+}
+
+absl::StatusOr<std::string> Coordinator::ApplyBundle(const std::string& path) {
+  ASSIGN_OR_RETURN(const Bundle bundle, OpenBundle(path));
+  const Incoming incoming{.documents = bundle.documents, .bundle_path = path};
+  if (update_.phase != Phase::kIdle) {
+    return absl::FailedPreconditionError(absl::StrCat("update ", update_.update_id, " is running (",
+                                                      std::string(Name(update_.phase)),
+                                                      "); wait for it, or abort it first"));
+  }
+  if (WaitingForUms()) {
+    return absl::UnavailableError("not all UMs have registered yet; try again in a moment, or see tandemctl status");
+  }
+  RETURN_IF_ERROR(TakeDesired(incoming));
+  Changed();
+  if (update_.phase != Phase::kIdle) return absl::StrCat("update ", update_.update_id, " has begun");
+  if (!idle_reason_.empty()) return absl::FailedPreconditionError(idle_reason_);
+  return "the unit runs these versions already";
+}
+
+}  // namespace tandem::cm

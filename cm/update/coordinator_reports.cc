@@ -1,0 +1,192 @@
+// What people and the cloud are told, and what people at the unit may do.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cm/update/coordinator.h"
+#include "cm/update/status_view.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::cm {
+namespace {
+
+void SetTime(google::protobuf::Timestamp& stamp, absl::Time time) {
+  stamp.set_seconds(absl::ToUnixSeconds(time));
+  stamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(stamp.seconds()))));
+}
+
+template <typename Repeated, typename Item>
+void AddAll(const std::vector<Item>& items, Repeated* to) {
+  for (const Item& item : items) *to->Add() = item;
+}
+
+}  // namespace
+
+void Coordinator::Report(const std::string& state, const std::string& reason) {
+  const absl::Time now = parts_.clock.Now();
+  const bool about_update = !update_.update_id.empty() && state != "refused" && state != "waiting";
+  if (about_update) {
+    parts_.history.AddEvent(update_.update_id, now, std::string(Name(update_.phase)),
+                            reason.empty() ? state : absl::StrCat(state, ": ", reason));
+    local::v1::UpdateSummary summary = ViewUpdate(update_);
+    if (update_.phase == Phase::kIdle) {
+      SetTime(*summary.mutable_finished_at(), now);
+      last_update_ = summary;
+    }
+    parts_.history.Record(summary);
+  }
+  if (parts_.cloud == nullptr) return;
+  absl::Status queued;
+  if (state == "applied" || state == "provisional") {
+    unit::v1::Applied applied;
+    applied.set_update_id(update_.update_id);
+    applied.set_sequence(update_.sequence);
+    applied.set_attempt(update_.attempt);
+    applied.set_boot_id(parts_.boot_id);
+    applied.set_correlation_id(update_.correlation_id);
+    AddAll(ReportComponents(parts_.ums.ums()), applied.mutable_components());
+    AddAll(ReportPlanes(store_->committed()), applied.mutable_planes());
+    queued = state == "applied" ? parts_.cloud->QueueApplied(applied) : parts_.cloud->QueueProvisional(applied);
+  }
+  if (queued.ok()) {
+    unit::v1::Feedback feedback;
+    if (about_update) {
+      feedback.set_update_id(update_.update_id);
+      feedback.set_sequence(update_.sequence);
+      feedback.set_attempt(update_.attempt);
+      feedback.set_correlation_id(update_.correlation_id);
+    }
+    feedback.set_state(state);
+    feedback.set_reason(reason);
+    AddAll(ReportComponents(parts_.ums.ums()), feedback.mutable_components());
+    queued = parts_.cloud->QueueFeedback(feedback);
+  }
+  if (!queued.ok()) LogError("cannot queue a report", {{"state", state}, {"error", ToPersonText(queued)}});
+}
+
+void Coordinator::PublishReported() {
+  if (parts_.cloud == nullptr || !store_.has_value()) return;
+  unit::v1::Reported reported;
+  reported.set_boot_id(parts_.boot_id);
+  reported.set_sequence(parts_.trust.record().sequence());
+  reported.set_attempt(parts_.trust.record().attempt());
+  reported.set_phase(std::string(Name(update_.phase)));
+  reported.set_reason(update_.phase == Phase::kIdle ? IdleReason() : update_.reason);
+  reported.set_cm_version(TANDEM_VERSION);
+  AddAll(ReportComponents(parts_.ums.ums()), reported.mutable_components());
+  AddAll(ReportPlanes(store_->committed()), reported.mutable_planes());
+  if (const absl::Status sent = parts_.cloud->PublishReported(reported); !sent.ok()) {
+    LogWarning("cannot publish the reported state", {{"error", ToPersonText(sent)}});
+  }
+}
+
+void Coordinator::Changed() {
+  if (changed_) changed_();
+}
+
+std::string Coordinator::IdleReason() const {
+  if (!durability_error_.empty()) return durability_error_;
+  if (waiting_.has_value() || (store_.has_value() && store_->has_desired() && !parts_.ums.AllSeen())) {
+    std::vector<std::string> missing;
+    for (const auto& [node_id, um] : parts_.ums.ums()) {
+      if (!um.seen) missing.push_back(node_id);
+    }
+    if (!missing.empty() && idle_reason_.empty()) {
+      return absl::StrCat("waits for these UMs to register: ", absl::StrJoin(missing, ", "));
+    }
+  }
+  return idle_reason_;
+}
+
+local::v1::UnitStatus Coordinator::Status() const {
+  local::v1::UnitStatus status;
+  status.set_unit_id(parts_.config.unit_id());
+  status.set_cm_version(TANDEM_VERSION);
+  status.set_boot_id(parts_.boot_id);
+  status.set_phase(std::string(Name(update_.phase)));
+  status.set_paused(update_.paused);
+  AddAll(ViewUms(parts_.ums.ums(), update_), status.mutable_ums());
+  if (update_.phase == Phase::kIdle) {
+    status.set_reason(IdleReason());
+    if (last_update_.has_value()) *status.mutable_last_update() = *last_update_;
+  } else {
+    status.set_reason(durability_error_.empty() ? update_.reason : durability_error_);
+    *status.mutable_update() = ViewUpdate(update_);
+    AddAll(WaitsFor(update_, limits_), status.mutable_waiting_for());
+    const absl::Duration running = ticking_ ? parts_.clock.Monotonic() - last_tick_ : absl::ZeroDuration();
+    status.set_phase_elapsed_ms(absl::ToInt64Milliseconds(update_.phase_elapsed + running));
+    status.set_phase_budget_ms(absl::ToInt64Milliseconds(PhaseBudget(update_, limits_)));
+  }
+  const GateRunner* gate = gate_ != nullptr ? gate_.get() : preconditions_.get();
+  if (gate != nullptr) {
+    for (const GateProbeStatus& probe : gate->Probes()) {
+      local::v1::ProbeStatus& view = *status.add_probes();
+      view.set_name(probe.name);
+      view.set_state(std::string(ProbeStateName(probe.progress.state)));
+      view.set_detail(probe.progress.detail);
+      view.set_successes(probe.progress.successes);
+      view.set_failures(probe.progress.failures);
+    }
+  }
+  if (parts_.cloud != nullptr) {
+    const CloudState cloud = parts_.cloud->state();
+    status.mutable_cloud()->set_connected(cloud.connected);
+    status.mutable_cloud()->set_endpoint(cloud.endpoint);
+    status.mutable_cloud()->set_error(cloud.error);
+    status.mutable_cloud()->set_outbox_messages(cloud.outbox_messages);
+  }
+  return status;
+}
+
+// --- people at the unit ---
+
+namespace {
+
+std::string Because(const std::string& reason) { return reason.empty() ? "" : absl::StrCat(": ", reason); }
+
+}  // namespace
+
+absl::StatusOr<std::string> Coordinator::Approve(const std::string& reason) {
+  if (update_.phase == Phase::kIdle)
+    return absl::FailedPreconditionError("no update is running that could be approved");
+  if (!update_.needs_approval) return absl::FailedPreconditionError("this update needs no approval");
+  if (update_.approved) return absl::StrCat("update ", update_.update_id, " was approved already");
+  Report("approved", absl::StrCat("by an operator", Because(reason)));
+  Handle({.kind = Event::Kind::kApproved, .elapsed = {}, .node_id = {}, .text = reason});
+  return absl::StrCat("update ", update_.update_id, " is approved");
+}
+
+absl::StatusOr<std::string> Coordinator::Abort(const std::string& reason) {
+  if (update_.phase == Phase::kIdle) return absl::FailedPreconditionError("no update is running");
+  if (update_.decision == Decision::kCommit) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "update ", update_.update_id, " is committed and only goes forward; assign the previous release instead"));
+  }
+  if (update_.decision == Decision::kAbort) return absl::StrCat("update ", update_.update_id, " goes back already");
+  Handle({.kind = Event::Kind::kAbort,
+          .elapsed = {},
+          .node_id = {},
+          .text = absl::StrCat("aborted by an operator", Because(reason))});
+  return absl::StrCat("update ", update_.update_id.empty() ? "" : update_.update_id, " goes back");
+}
+
+absl::StatusOr<std::string> Coordinator::Pause(const std::string& reason) {
+  if (const absl::Status saved = store_->SetPaused(true); !saved.ok()) return saved;
+  update_.paused = true;
+  Report("paused", absl::StrCat("by an operator", Because(reason)));
+  Handle({.kind = Event::Kind::kPaused, .elapsed = {}, .node_id = {}, .text = reason});
+  Changed();
+  return "paused: updates are prepared, but none starts until tandemctl resume";
+}
+
+absl::StatusOr<std::string> Coordinator::Resume(const std::string& reason) {
+  if (const absl::Status saved = store_->SetPaused(false); !saved.ok()) return saved;
+  update_.paused = false;
+  Report("resumed", absl::StrCat("by an operator", Because(reason)));
+  Handle({.kind = Event::Kind::kResumed, .elapsed = {}, .node_id = {}, .text = reason});
+  Changed();
+  return "resumed";
+}
+
+}  // namespace tandem::cm

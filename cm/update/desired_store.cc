@@ -1,0 +1,189 @@
+#include "cm/update/desired_store.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/crypto/dsse.h"
+#include "common/crypto/sha256.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr uint32_t kFormat = 1;
+
+template <typename Message>
+absl::StatusOr<Message> Parse(const absl::StatusOr<std::string>& bytes, const std::string& path) {
+  if (!bytes.ok()) return bytes.status();
+  Message message;
+  if (!message.ParseFromString(*bytes)) return absl::DataLossError(absl::StrCat(path, " does not parse"));
+  return message;
+}
+
+template <typename Message>
+absl::StatusOr<Message> LoadOrDefault(DurableRecord& file) {
+  absl::StatusOr<Message> message = Parse<Message>(file.Read(), file.path());
+  if (absl::IsDataLoss(message.status())) {
+    LogError("record damaged; using its previous copy", {{"error", ToPersonText(message.status())}});
+    message = Parse<Message>(file.ReadPrevious(), file.path());
+    if (absl::IsDataLoss(message.status())) message = absl::NotFoundError("both copies are damaged");
+  }
+  if (absl::IsNotFound(message.status())) {
+    Message fresh;
+    fresh.set_format(kFormat);
+    return fresh;
+  }
+  return message;
+}
+
+template <typename Document>
+absl::StatusOr<Document> OpenStored(const std::string& envelope, std::string* digest) {
+  ASSIGN_OR_RETURN(const DsseEnvelope dsse, ParseDsse(envelope));
+  Document document;
+  if (!document.ParseFromString(dsse.payload)) return absl::DataLossError("a stored document does not parse");
+  if (digest != nullptr) *digest = Sha256(dsse.payload);
+  return document;
+}
+
+record::v1::StoredDesired ToRecord(const DesiredEnvelopes& envelopes, const std::string& bundle_path) {
+  record::v1::StoredDesired stored;
+  stored.set_assignment(envelopes.assignment);
+  for (const std::string& release : envelopes.releases) stored.add_releases(release);
+  stored.set_release_list(envelopes.release_list);
+  for (const std::string& key_set : envelopes.key_sets) stored.add_key_sets(key_set);
+  stored.set_bundle_path(bundle_path);
+  return stored;
+}
+
+absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record) {
+  if (record.assignment().empty()) return absl::FailedPreconditionError("there is no desired state yet");
+  StoredDesired stored;
+  stored.bundle_path = record.bundle_path();
+  stored.envelopes.assignment = record.assignment();
+  stored.envelopes.release_list = record.release_list();
+  stored.envelopes.releases.assign(record.releases().begin(), record.releases().end());
+  stored.envelopes.key_sets.assign(record.key_sets().begin(), record.key_sets().end());
+  ASSIGN_OR_RETURN(stored.accepted.assignment, OpenStored<release::v1::Assignment>(record.assignment(), nullptr));
+  for (const std::string& envelope : record.releases()) {
+    AcceptedRelease release;
+    ASSIGN_OR_RETURN(release.release, OpenStored<release::v1::Release>(envelope, &release.digest));
+    release.envelope = envelope;
+    stored.accepted.releases.push_back(std::move(release));
+  }
+  return stored;
+}
+
+std::set<std::string> Digests(const AcceptedDesired& accepted) {
+  std::set<std::string> digests;
+  for (const AcceptedRelease& release : accepted.releases) digests.insert(release.digest);
+  return digests;
+}
+
+}  // namespace
+
+DesiredStore::DesiredStore(FileSystem& fs, const std::string& folder)
+    : file_(fs, JoinPath(folder, "desired.rec")), committed_file_(fs, JoinPath(folder, "committed.rec")) {}
+
+absl::StatusOr<DesiredStore> DesiredStore::Load(FileSystem& fs, const std::string& folder) {
+  DesiredStore store(fs, folder);
+  ASSIGN_OR_RETURN(store.record_, LoadOrDefault<record::v1::DesiredRecord>(store.file_));
+  ASSIGN_OR_RETURN(store.committed_, LoadOrDefault<record::v1::CommittedRecord>(store.committed_file_));
+  return store;
+}
+
+absl::StatusOr<StoredDesired> DesiredStore::desired() const { return FromRecord(record_.desired()); }
+absl::StatusOr<StoredDesired> DesiredStore::active() const { return FromRecord(record_.active()); }
+
+absl::Status DesiredStore::Save(const record::v1::DesiredRecord& next) {
+  RETURN_IF_ERROR(file_.Write(next.SerializeAsString()));
+  record_ = next;
+  return absl::OkStatus();
+}
+
+absl::Status DesiredStore::SaveCommitted(const record::v1::CommittedRecord& next) {
+  RETURN_IF_ERROR(committed_file_.Write(next.SerializeAsString()));
+  committed_ = next;
+  return absl::OkStatus();
+}
+
+absl::Status DesiredStore::SetDesired(const AcceptedDesired& accepted, const DesiredEnvelopes& envelopes,
+                                      const std::string& bundle_path) {
+  record::v1::DesiredRecord next = record_;
+  // Only the releases that the assignment names.
+  DesiredEnvelopes kept = envelopes;
+  kept.releases.clear();
+  for (const AcceptedRelease& release : accepted.releases) kept.releases.push_back(release.envelope);
+  *next.mutable_desired() = ToRecord(kept, bundle_path);
+  return Save(next);
+}
+
+absl::Status DesiredStore::SetActive() {
+  record::v1::DesiredRecord next = record_;
+  *next.mutable_active() = next.desired();
+  return Save(next);
+}
+
+absl::Status DesiredStore::SetDone(const AcceptedDesired& accepted, const std::string& outcome,
+                                   const std::string& reason) {
+  record::v1::DesiredRecord next = record_;
+  next.set_done_sequence(accepted.assignment.sequence());
+  next.set_done_attempt(accepted.assignment.attempt());
+  next.clear_done_releases();
+  for (const std::string& digest : Digests(accepted)) next.add_done_releases(digest);
+  next.set_done_outcome(outcome);
+  next.set_done_reason(reason);
+  return Save(next);
+}
+
+absl::Status DesiredStore::SetPaused(bool paused) {
+  record::v1::DesiredRecord next = record_;
+  next.set_paused(paused);
+  return Save(next);
+}
+
+bool DesiredStore::WasTried(const AcceptedDesired& accepted) const {
+  if (record_.done_outcome().empty() || accepted.assignment.attempt() > record_.done_attempt()) return false;
+  const std::set<std::string> done(record_.done_releases().begin(), record_.done_releases().end());
+  return done == Digests(accepted);
+}
+
+absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
+  record::v1::CommittedRecord next = committed_;
+  for (const auto& wanted : desired.accepted.assignment.planes()) {
+    const auto release =
+        std::ranges::find(desired.accepted.releases, wanted.release_digest(), &AcceptedRelease::digest);
+    if (release == desired.accepted.releases.end()) continue;
+    auto plane = std::ranges::find(*next.mutable_planes(), wanted.plane(), &record::v1::CommittedPlane::plane);
+    record::v1::CommittedPlane& committed = plane == next.mutable_planes()->end() ? *next.add_planes() : *plane;
+    committed.set_plane(wanted.plane());
+    committed.set_release_digest(release->digest);
+    committed.set_release_id(release->release.release_id());
+    committed.set_release(release->envelope);
+    committed.clear_base_urls();
+    for (const std::string& url : desired.accepted.assignment.base_urls()) committed.add_base_urls(url);
+    for (const auto& component : release->release.components()) {
+      uint64_t& floor = (*next.mutable_pending_floor())[component.component_type()];
+      floor = std::max(floor, component.security_version());
+    }
+  }
+  next.set_sealed(false);
+  next.set_window_elapsed_ms(0);
+  return SaveCommitted(next);
+}
+
+absl::Status DesiredStore::AddWindowTime(absl::Duration elapsed) {
+  record::v1::CommittedRecord next = committed_;
+  next.set_window_elapsed_ms(next.window_elapsed_ms() + absl::ToInt64Milliseconds(elapsed));
+  return SaveCommitted(next);
+}
+
+absl::Status DesiredStore::SetSealed() {
+  record::v1::CommittedRecord next = committed_;
+  next.set_sealed(true);
+  next.clear_pending_floor();
+  return SaveCommitted(next);
+}
+
+}  // namespace tandem::cm

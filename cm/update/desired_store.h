@@ -1,0 +1,72 @@
+// The durable desired and committed state of the unit, beside the running update's record.
+#ifndef TANDEM_CM_UPDATE_DESIRED_STORE_H_
+#define TANDEM_CM_UPDATE_DESIRED_STORE_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cm/trust/verifier.h"
+#include "cm/update/unit_update.h"
+#include "common/crypto/desired_documents.h"
+#include "common/storage/durable_record.h"
+#include "tandem/record/v1/record.pb.h"
+
+namespace tandem::cm {
+
+// An accepted desired state as the coordinator works with it.
+struct StoredDesired {
+  AcceptedDesired accepted;
+  DesiredEnvelopes envelopes;
+  std::string bundle_path;
+};
+
+// Owned by the event thread. After OK from a Set… call the change survives a power cut; after an error nothing changed.
+// A damaged record falls back to its previous copy with a log line: the cloud, or the bundle, brings the newest again.
+class DesiredStore {
+ public:
+  static absl::StatusOr<DesiredStore> Load(FileSystem& fs, const std::string& folder);
+
+  bool has_desired() const { return !record_.desired().assignment().empty(); }
+  bool has_active() const { return !record_.active().assignment().empty(); }
+  // FAILED_PRECONDITION when there is none; the documents were verified before they were stored.
+  absl::StatusOr<StoredDesired> desired() const;
+  absl::StatusOr<StoredDesired> active() const;
+
+  absl::Status SetDesired(const AcceptedDesired& accepted, const DesiredEnvelopes& envelopes,
+                          const std::string& bundle_path);
+  // The desired state is what the running update is made from.
+  absl::Status SetActive();
+  // How the update that tried `accepted` ended.
+  absl::Status SetDone(const AcceptedDesired& accepted, const std::string& outcome, const std::string& reason);
+  absl::Status SetPaused(bool paused);
+  bool paused() const { return record_.paused(); }
+
+  // The same releases were tried with this attempt or a higher one, and are over; `outcome()` says how.
+  bool WasTried(const AcceptedDesired& accepted) const;
+  const std::string& outcome() const { return record_.done_outcome(); }
+  const std::string& reason() const { return record_.done_reason(); }
+
+  // --- committed ---
+  const record::v1::CommittedRecord& committed() const { return committed_; }
+  // These releases are what the unit runs now; their security versions become floors at Seal.
+  absl::Status SetCommitted(const StoredDesired& desired);
+  absl::Status AddWindowTime(absl::Duration elapsed);
+  absl::Status SetSealed();
+
+ private:
+  DesiredStore(FileSystem& fs, const std::string& folder);
+  absl::Status Save(const record::v1::DesiredRecord& next);
+  absl::Status SaveCommitted(const record::v1::CommittedRecord& next);
+
+  DurableRecord file_;
+  DurableRecord committed_file_;
+  record::v1::DesiredRecord record_;
+  record::v1::CommittedRecord committed_;
+};
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_UPDATE_DESIRED_STORE_H_

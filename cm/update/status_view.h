@@ -1,0 +1,40 @@
+// The unit's state as people, tandemctl and the cloud see it. Pure.
+#ifndef TANDEM_CM_UPDATE_STATUS_VIEW_H_
+#define TANDEM_CM_UPDATE_STATUS_VIEW_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cm/trust/verifier.h"
+#include "cm/um_registry/um_registry.h"
+#include "cm/update/plan.h"
+#include "cm/update/unit_update.h"
+#include "tandem/local/v1/local.pb.h"
+#include "tandem/record/v1/record.pb.h"
+#include "tandem/unit/v1/unit.pb.h"
+
+namespace tandem::cm {
+
+// What runs now: the INSTALLED components of a status; where a UM lists one twice, the first.
+std::vector<InstalledVersion> InstalledOf(const updatemanager::v2::UpdateStatus& status);
+
+// All of `targets` run their new version, by a status that lists what is INSTALLED.
+bool RunsTargets(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
+
+UmState StateOf(const updatemanager::v2::UpdateStatus& status);
+// The UM works on a command: it says so, or an IDLE one lists something INSTALLING.
+bool IsInstalling(const updatemanager::v2::UpdateStatus& status);
+// Of the UM or of its components, for people.
+std::string ErrorOf(const updatemanager::v2::UpdateStatus& status);
+
+PlanUm ToPlanUm(const UmInfo& um);
+
+std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& ums, const UnitUpdate& update);
+local::v1::UpdateSummary ViewUpdate(const UnitUpdate& update);
+std::vector<unit::v1::ComponentReport> ReportComponents(const std::map<std::string, UmInfo>& ums);
+std::vector<unit::v1::PlaneReport> ReportPlanes(const record::v1::CommittedRecord& committed);
+
+}  // namespace tandem::cm
+
+#endif  // TANDEM_CM_UPDATE_STATUS_VIEW_H_
