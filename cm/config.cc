@@ -82,7 +82,7 @@ absl::StatusOr<config::v1::CmConfig> LoadCmConfig(const std::string& path) {
   RETURN_IF_ERROR(LoadYamlFile(path, config));
   RETURN_IF_ERROR(Check(path, config));
   if (config.local_api().unix_socket().empty()) {
-    config.mutable_local_api()->set_unix_socket(JoinPath(config.state_dir(), "cm.sock"));
+    config.mutable_local_api()->set_unix_socket("/run/tandem/cm.sock");
   }
   if (config.boot_id_file().empty()) config.set_boot_id_file("/proc/sys/kernel/random/boot_id");
   return config;
