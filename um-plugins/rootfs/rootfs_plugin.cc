@@ -1,0 +1,302 @@
+#include "um-plugins/rootfs/rootfs_plugin.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace tandem::plugins {
+namespace {
+
+using boot::Slot;
+using boot::SlotName;
+
+record::v1::SlotsRecord::Slot& Entry(record::v1::SlotsRecord& slots, Slot slot) {
+  return slot == Slot::kA ? *slots.mutable_a() : *slots.mutable_b();
+}
+
+std::string Or(const std::string& value, const char* otherwise) { return value.empty() ? otherwise : value; }
+
+// No update is running any more.
+void Close(record::v1::SlotsRecord& slots) {
+  slots.clear_origin();
+  slots.clear_target();
+  slots.clear_armed_boot_id();
+  slots.clear_wrote_target();
+}
+
+}  // namespace
+
+RootfsPlugin::RootfsPlugin(Dependencies dependencies, config::v1::UmConfig config)
+    : dependencies_(std::move(dependencies)),
+      config_(std::move(config)),
+      component_id_(Or(config_.rootfs().component_id(), "rootfs")),
+      stager_(dependencies_.fetcher, dependencies_.clock),
+      record_(dependencies_.fs, JoinPath(config_.state_dir(), "slots.rec")) {}
+
+// ---- What is there ----
+
+absl::StatusOr<Slot> RootfsPlugin::RunningSlot() {
+  const std::string path = Or(config_.rootfs().cmdline_file(), "/proc/cmdline");
+  ASSIGN_OR_RETURN(const std::string cmdline, Annotate(dependencies_.fs.ReadFile(path), "find the running slot"));
+  for (absl::string_view word : absl::StrSplit(cmdline, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
+    if (absl::ConsumePrefix(&word, "tandem.slot=") || absl::ConsumePrefix(&word, "rauc.slot=")) {
+      return Annotate(boot::ParseSlot(std::string(word)), absl::StrCat("find the running slot in ", path));
+    }
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("find the running slot: ", path, " has neither tandem.slot= nor rauc.slot="));
+}
+
+absl::StatusOr<std::string> RootfsPlugin::BootId() {
+  const std::string path = Or(config_.rootfs().boot_id_file(), "/proc/sys/kernel/random/boot_id");
+  ASSIGN_OR_RETURN(const std::string text, Annotate(dependencies_.fs.ReadFile(path), "read the boot id"));
+  return std::string(absl::StripAsciiWhitespace(text));
+}
+
+std::string RootfsPlugin::SlotPath(Slot slot) const {
+  return slot == Slot::kA ? config_.rootfs().slot_a() : config_.rootfs().slot_b();
+}
+
+absl::StatusOr<RootfsPlugin::Slots> RootfsPlugin::LoadSlots() {
+  Slots slots;
+  absl::StatusOr<std::string> bytes = record_.Read();
+  if (absl::IsNotFound(bytes.status())) return slots;
+  if (absl::IsDataLoss(bytes.status())) {
+    // Older is good enough for the slot that runs, and what it says about the other one is checked against the bytes.
+    LogWarning("slot record damaged, using the one before", {{"error", std::string(bytes.status().message())}});
+    bytes = record_.ReadPrevious();
+    if (!bytes.ok()) return slots;
+  }
+  RETURN_IF_ERROR(bytes.status());
+  if (!slots.ParseFromString(*bytes)) return absl::DataLossError(absl::StrCat(record_.path(), " cannot be understood"));
+  return slots;
+}
+
+absl::Status RootfsPlugin::SaveSlots(const Slots& slots) { return record_.Write(slots.SerializeAsString()); }
+
+absl::StatusOr<Slot> RootfsPlugin::Target(const Slots& slots) {
+  if (slots.target().empty()) return absl::FailedPreconditionError("no update of the root file system is prepared");
+  return boot::ParseSlot(slots.target());
+}
+
+absl::StatusOr<std::vector<um::InstalledComponent>> RootfsPlugin::Inventory() {
+  const config::v1::RootfsPlugin& config = config_.rootfs();
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  um::InstalledComponent component{.id = component_id_, .type = config.component_type()};
+  component.version = Entry(slots, running).version();
+  if (component.version.empty()) component.version = config.factory_version();
+  if (!config.version_file().empty()) {
+    const absl::StatusOr<std::string> file = dependencies_.fs.ReadFile(config.version_file());
+    if (file.ok()) {
+      const std::string says(absl::StripAsciiWhitespace(*file));
+      if (says != component.version) {
+        LogWarning("the running system is not what was installed",
+                   {{"slot", SlotName(running)}, {"installed", component.version}, {"runs", says}});
+        component.version = says;
+      }
+    } else {
+      LogWarning("the running system does not tell its version", {{"error", std::string(file.status().message())}});
+    }
+  }
+  component.slots = um::SlotState{.running = SlotName(running),
+                                  .confirmed = SlotName(boot.confirmed),
+                                  .trial = boot.trial.has_value() ? SlotName(*boot.trial) : "",
+                                  .attempts_left = boot.attempts_left};
+  return std::vector<um::InstalledComponent>{std::move(component)};
+}
+
+// ---- Prepare ----
+
+absl::Status RootfsPlugin::Prepare(const std::vector<um::Artifact>& artifacts, um::Operation& operation) {
+  if (artifacts.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prepare ", component_id_, ": one artifact is needed, not ", artifacts.size()));
+  }
+  const um::Artifact& artifact = artifacts[0];
+  if (!artifact.component_id.empty() && artifact.component_id != component_id_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prepare ", component_id_, ": the artifact is for ", artifact.component_id));
+  }
+  return Annotate(PrepareSlot(artifact, operation), absl::StrCat("prepare ", component_id_, " ", artifact.version));
+}
+
+absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation& operation) {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  const Slot target = Other(running);
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  Slots::Slot& entry = Entry(slots, target);
+  slots.set_origin(SlotName(running));
+  slots.set_target(SlotName(target));
+  slots.clear_armed_boot_id();
+
+  // Nobody has written the running slot since the factory did, so that a later update may come back to it.
+  if (Slots::Slot& factory = Entry(slots, running); factory.version().empty()) {
+    factory.set_version(config_.rootfs().factory_version());
+    factory.set_complete(!factory.version().empty());
+  }
+
+  const bool any_bytes = artifact.sha256.empty();
+  if (entry.complete() && entry.version() == artifact.version &&
+      (any_bytes || (entry.sha256() == artifact.sha256 && entry.size() == artifact.size))) {
+    ASSIGN_OR_RETURN(const bool holds, Holds(target, entry, operation));
+    if (holds) {
+      operation.ReportProgress(component_id_, entry.size(), entry.size());
+      return SaveSlots(slots);
+    }
+  }
+  if (any_bytes) {
+    return absl::NotFoundError(absl::StrCat("no source is known for it, and slot ", SlotName(target), " holds ",
+                                            entry.complete() ? entry.version() : "nothing complete"));
+  }
+
+  // From here until the image is whole nobody may boot or believe the slot.
+  entry.set_version(artifact.version);
+  entry.set_sha256(artifact.sha256);
+  entry.set_size(artifact.size);
+  entry.set_complete(false);
+  slots.set_wrote_target(true);
+  RETURN_IF_ERROR(SaveSlots(slots));
+  RETURN_IF_ERROR(dependencies_.boot.MarkUnbootable(target));
+  RETURN_IF_ERROR(Annotate(Write(target, artifact, operation), absl::StrCat("write slot ", SlotName(target))));
+  entry.set_complete(true);
+  return SaveSlots(slots);
+}
+
+absl::StatusOr<bool> RootfsPlugin::Holds(Slot slot, const Slots::Slot& content, um::Operation& operation) {
+  // The factory's bytes have no digest; their entry is replaced before the slot is first written.
+  if (content.sha256().empty()) return true;
+  operation.ReportActivity(absl::StrCat("checking slot ", SlotName(slot)));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadOnly));
+  DurableRecord unused(dependencies_.fs, JoinPath(config_.state_dir(), "unused.rec"));
+  const absl::Status status = stager_.Stage({.sha256 = content.sha256(), .size = content.size()}, *file, unused,
+                                            {.cancelled = [&] { return operation.Cancelled(); }});
+  if (absl::IsNotFound(status)) return false;
+  RETURN_IF_ERROR(status);
+  return true;
+}
+
+absl::Status RootfsPlugin::Write(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
+  operation.ReportActivity(absl::StrCat("writing slot ", SlotName(slot)));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadWrite));
+  // One record per slot: the progress in one says nothing about the other.
+  DurableRecord progress(dependencies_.fs,
+                         JoinPath(config_.state_dir(), absl::StrCat("stage-", SlotName(slot), ".rec")));
+  const config::v1::Tls& tls = config_.artifact_tls();
+  const StageRequest request{.urls = artifact.urls,
+                             .headers = artifact.headers,
+                             .ca_file = tls.ca(),
+                             .certificate_file = tls.certificate(),
+                             .key_file = tls.key(),
+                             .sha256 = artifact.sha256,
+                             .size = artifact.size,
+                             .chunk_size = artifact.chunk_size,
+                             .chunk_digests = artifact.chunk_digests};
+  return stager_.Stage(
+      request, *file, progress,
+      {.progress = [&](uint64_t done) { operation.ReportProgress(component_id_, done, artifact.size); },
+       .cancelled = [&] { return operation.Cancelled(); },
+       .activity = [&](const std::string& text) { operation.ReportActivity(text); }});
+}
+
+// ---- Switch ----
+
+absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const Slot target, Target(slots));
+  if (running == target) {
+    RETURN_IF_ERROR(CheckAndRearm(target));
+    return um::StartResult::kRunning;
+  }
+  if (!Entry(slots, target).complete()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("start ", component_id_, ": slot ", SlotName(target), " is not complete"));
+  }
+  // First the boot id: once the trial is armed, any reset may be the one that counts.
+  ASSIGN_OR_RETURN(const std::string boot_id, BootId());
+  slots.set_armed_boot_id(boot_id);
+  RETURN_IF_ERROR(SaveSlots(slots));
+  RETURN_IF_ERROR(dependencies_.boot.SetTrial(target, kTrialAttempts));
+  operation.ReportActivity(absl::StrCat("slot ", SlotName(target), " is booted next"));
+  return um::StartResult::kNeedsReboot;
+}
+
+absl::Status RootfsPlugin::CheckAndRearm(Slot slot) {
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  if (state.trial != slot && state.confirmed != slot) {
+    return absl::FailedPreconditionError(absl::StrCat("slot ", SlotName(slot), " runs, but is not on trial"));
+  }
+  if (dependencies_.check) {
+    RETURN_IF_ERROR(Annotate(dependencies_.check(), absl::StrCat("check of slot ", SlotName(slot))));
+  }
+  return state.trial == slot ? dependencies_.boot.RearmAttempts(slot, kTrialAttempts) : absl::OkStatus();
+}
+
+absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const Slot target, Target(slots));
+  if (running == target) {
+    RETURN_IF_ERROR(CheckAndRearm(target));
+    return um::RebootCheck::kRunning;
+  }
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  ASSIGN_OR_RETURN(const std::string boot_id, BootId());
+  if (boot_id == slots.armed_boot_id() && state.trial == target && state.attempts_left > 0) {
+    return um::RebootCheck::kNotYet;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("boot of slot ", SlotName(target), " failed, fell back to ", SlotName(running)));
+}
+
+absl::Status RootfsPlugin::Reboot() { return Annotate(dependencies_.reboot(), "reboot"); }
+
+absl::Status RootfsPlugin::Apply(um::Operation&) {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  if (slots.target().empty()) {
+    // Done before a crash, or never begun: the boot record tells.
+    ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+    if (state.confirmed == running && !state.trial.has_value()) return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Slot target, Target(slots));
+  if (running != target) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("apply ", component_id_, ": slot ", SlotName(running), " runs instead of ", SlotName(target)));
+  }
+  RETURN_IF_ERROR(dependencies_.boot.Confirm(target));
+  Close(slots);
+  return SaveSlots(slots);
+}
+
+absl::StatusOr<um::RevertResult> RootfsPlugin::Revert(um::Operation&) {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  if (running != state.confirmed) {
+    // The slot that runs is the one to leave.
+    RETURN_IF_ERROR(dependencies_.boot.CancelTrial());
+    return um::RevertResult::kNeedsReboot;
+  }
+  if (!slots.target().empty() && slots.target() == SlotName(running)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("revert ", component_id_, ": slot ", SlotName(running), " is confirmed already"));
+  }
+  RETURN_IF_ERROR(dependencies_.boot.CancelTrial());
+  if (slots.target().empty()) return um::RevertResult::kReverted;
+  ASSIGN_OR_RETURN(const Slot target, Target(slots));
+  // What this update wrote has failed; what was there before it is as good as it was.
+  if (slots.wrote_target()) RETURN_IF_ERROR(dependencies_.boot.MarkUnbootable(target));
+  Close(slots);
+  RETURN_IF_ERROR(SaveSlots(slots));
+  return um::RevertResult::kReverted;
+}
+
+}  // namespace tandem::plugins

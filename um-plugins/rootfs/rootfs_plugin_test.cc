@@ -1,0 +1,401 @@
+#include "um-plugins/rootfs/rootfs_plugin.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "bootloader/boot_control/record_boot_control.h"
+#include "common/crypto/sha256.h"
+#include "common/net/fake_http_fetcher.h"
+#include "common/status/status.h"
+#include "common/storage/fake_file_system.h"
+
+namespace tandem::plugins {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kUrl[] = "http://cm/rootfs";
+constexpr size_t kSlotSize = 64 << 10;
+
+std::string Image(char fill, size_t size = 50'000) { return std::string(size, fill); }
+
+class QuietOperation : public um::Operation {
+ public:
+  void ReportProgress(const std::string&, uint64_t done, uint64_t) override { done_ = done; }
+  void ReportActivity(const std::string&) override {}
+  bool Cancelled() const override { return cancelled_; }
+
+  uint64_t done_ = 0;
+  bool cancelled_ = false;
+};
+
+// A computer with two slots, whose power can be cut: disk, bootloader, and a process with the plugin.
+class Computer {
+ public:
+  Computer() {
+    fs_.PutDevice("/dev/a", kSlotSize);
+    fs_.Damage("/dev/a", 0, Image('1'));
+    fs_.PutDevice("/dev/b", kSlotSize);
+    fs_.PutDevice("/dev/boot", 8192);
+    EXPECT_TRUE(boot::BootRecordStore(fs_, "/dev/boot").Create({}).ok());
+    fs_.Put("/state/keep", "");
+    fetcher_.Serve(kUrl, Image('2'));
+    fs_.SetObserver([this](std::string_view call, const std::string& path) {
+      if (call == "write" && path == (running_ == boot::Slot::kA ? "/dev/a" : "/dev/b")) wrote_running_ = true;
+    });
+    Boot();
+  }
+  ~Computer() { EXPECT_FALSE(wrote_running_) << "the running slot was written"; }
+
+  // A reset: the bootloader decides, the process starts.
+  void Boot() {
+    fs_.Reboot();
+    boot::BootRecordStore store(fs_, "/dev/boot");
+    const boot::LoadedRecord loaded = store.Load().value();
+    const boot::Decision decision = boot::Decide(loaded);
+    ASSERT_NE(decision.slot, boot::Slot::kNone) << "the unit does not boot";
+    if (decision.write) {
+      ASSERT_TRUE(store.Save(loaded, decision.record).ok());
+    }
+    running_ = decision.slot;
+    fs_.Put("/proc/cmdline", absl::StrCat("quiet tandem.slot=", boot::SlotName(running_), " rw\n"));
+    fs_.Put("/proc/boot_id", absl::StrCat("boot-", ++boots_, "\n"));
+    RestartProcess();
+  }
+
+  void RestartProcess() {
+    reboot_asked_ = false;
+    config::v1::UmConfig config;
+    config.set_state_dir("/state");
+    config::v1::RootfsPlugin& rootfs = *config.mutable_rootfs();
+    rootfs.set_component_type("gateway-os");
+    rootfs.set_slot_a("/dev/a");
+    rootfs.set_slot_b("/dev/b");
+    rootfs.set_boot_record("/dev/boot");
+    rootfs.set_cmdline_file("/proc/cmdline");
+    rootfs.set_boot_id_file("/proc/boot_id");
+    rootfs.set_version_file(version_file_);
+    rootfs.set_factory_version("1.0");
+    plugin_ = std::make_unique<RootfsPlugin>(RootfsPlugin::Dependencies{.fs = fs_,
+                                                                        .clock = clock_,
+                                                                        .fetcher = fetcher_,
+                                                                        .boot = control_,
+                                                                        .reboot =
+                                                                            [this] {
+                                                                              reboot_asked_ = true;
+                                                                              return absl::OkStatus();
+                                                                            },
+                                                                        .check = [this] { return check_; }},
+                                             config);
+  }
+
+  um::Artifact NewVersion() const {
+    return {.component_id = "rootfs",
+            .component_type = "gateway-os",
+            .version = "2.0",
+            .urls = {kUrl},
+            .sha256 = Sha256(Image('2')),
+            .size = Image('2').size()};
+  }
+
+  std::string RunningBytes() {
+    return fs_.ReadFile(running_ == boot::Slot::kA ? "/dev/a" : "/dev/b").value().substr(0, Image('1').size());
+  }
+  std::string Version() { return plugin_->Inventory().value()[0].version; }
+
+  FakeFileSystem fs_;
+  FakeHttpFetcher fetcher_;
+  FakeClock clock_;
+  boot::RecordBootControl control_{fs_, "/dev/boot"};
+  QuietOperation operation_;
+  absl::Status check_;
+  std::string version_file_;
+  bool reboot_asked_ = false;
+  bool wrote_running_ = false;
+  boot::Slot running_ = boot::Slot::kNone;
+  int boots_ = 0;
+  std::unique_ptr<RootfsPlugin> plugin_;
+};
+
+TEST(RootfsPluginTest, AnUpdateEndsOnTheNewSlot) {
+  Computer computer;
+  RootfsPlugin* plugin = computer.plugin_.get();
+  EXPECT_TRUE(plugin->SwitchesBoot());
+  EXPECT_EQ(computer.Version(), "1.0");
+  ASSERT_TRUE(plugin->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  EXPECT_EQ(computer.operation_.done_, Image('2').size());
+  EXPECT_EQ(computer.Version(), "1.0");
+  EXPECT_EQ(plugin->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
+  EXPECT_EQ(plugin->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kNotYet);
+  ASSERT_TRUE(plugin->Reboot().ok());
+  EXPECT_TRUE(computer.reboot_asked_);
+
+  computer.Boot();
+  plugin = computer.plugin_.get();
+  EXPECT_EQ(computer.running_, boot::Slot::kB);
+  EXPECT_EQ(plugin->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kRunning);
+  const um::SlotState slots = *plugin->Inventory().value()[0].slots;
+  EXPECT_EQ(slots.running, "B");
+  EXPECT_EQ(slots.confirmed, "A");
+  EXPECT_EQ(slots.trial, "B");
+  EXPECT_EQ(slots.attempts_left, kTrialAttempts) << "re-armed";
+  EXPECT_EQ(computer.Version(), "2.0");
+  ASSERT_TRUE(plugin->Apply(computer.operation_).ok());
+  ASSERT_TRUE(plugin->Apply(computer.operation_).ok()) << "called again after a crash";
+  EXPECT_EQ(plugin->Inventory().value()[0].slots->confirmed, "B");
+  computer.Boot();
+  EXPECT_EQ(computer.running_, boot::Slot::kB);
+}
+
+// One update from Prepare to Apply as the SDK drives it; its phase is what the SDK has made durable.
+enum class Phase { kPrepare, kStart, kCheck, kApply, kDone };
+
+absl::Status Step(Computer& computer, Phase& phase) {
+  RootfsPlugin& plugin = *computer.plugin_;
+  switch (phase) {
+    case Phase::kPrepare:
+      RETURN_IF_ERROR(plugin.Prepare({computer.NewVersion()}, computer.operation_));
+      phase = Phase::kStart;
+      return absl::OkStatus();
+    case Phase::kStart: {
+      ASSIGN_OR_RETURN(const um::StartResult started, plugin.Start(computer.operation_));
+      phase = started == um::StartResult::kRunning ? Phase::kApply : Phase::kCheck;
+      if (phase == Phase::kCheck) computer.Boot();
+      return absl::OkStatus();
+    }
+    case Phase::kCheck: {
+      ASSIGN_OR_RETURN(const um::RebootCheck check, plugin.CheckAfterReboot(computer.operation_));
+      if (check == um::RebootCheck::kNotYet) {
+        computer.Boot();
+      } else {
+        phase = Phase::kApply;
+      }
+      return absl::OkStatus();
+    }
+    case Phase::kApply:
+      RETURN_IF_ERROR(plugin.Apply(computer.operation_));
+      phase = Phase::kDone;
+      return absl::OkStatus();
+    case Phase::kDone:
+      break;
+  }
+  return absl::OkStatus();
+}
+
+TEST(RootfsPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewSlotAllTheSame) {
+  for (uint64_t seed = 0; seed < 3; ++seed) {
+    for (uint64_t call = 1;; ++call) {
+      Computer computer;
+      Phase phase = Phase::kPrepare;
+      // Counted through the reboots of the update itself; each restart clears the cut, so it is set again.
+      const uint64_t cut_at = computer.fs_.calls() + call;
+      bool cut = false;
+      for (int steps = 0; phase != Phase::kDone; ++steps) {
+        ASSERT_LT(steps, 20) << "call " << call;
+        if (!cut && cut_at > computer.fs_.calls()) {
+          computer.fs_.CutPowerAtCall(cut_at - computer.fs_.calls(), seed * 100'000 + call);
+        }
+        const absl::Status status = Step(computer, phase);
+        if (computer.fs_.power_lost()) {
+          cut = true;
+          ASSERT_NO_FATAL_FAILURE(computer.Boot());
+          ASSERT_EQ(computer.RunningBytes(), computer.running_ == boot::Slot::kA ? Image('1') : Image('2'));
+          continue;
+        }
+        ASSERT_TRUE(status.ok()) << "call " << call << ": " << status;
+      }
+      ASSERT_NO_FATAL_FAILURE(computer.Boot());
+      ASSERT_EQ(computer.running_, boot::Slot::kB);
+      ASSERT_EQ(computer.RunningBytes(), Image('2'));
+      ASSERT_EQ(computer.Version(), "2.0");
+      if (!cut) break;
+    }
+  }
+}
+
+TEST(RootfsPluginTest, PowerCutAtEveryCallOfARevertEndsOnTheOldSlot) {
+  // From after Prepare, after Start, and after the boot of the new slot.
+  for (const Phase from : {Phase::kStart, Phase::kCheck, Phase::kApply}) {
+    for (uint64_t call = 1;; ++call) {
+      Computer computer;
+      Phase phase = Phase::kPrepare;
+      while (phase != from) ASSERT_TRUE(Step(computer, phase).ok());
+      computer.fs_.CutPowerAtCall(call, call);
+      bool cut = false;
+      for (int steps = 0;; ++steps) {
+        ASSERT_LT(steps, 10);
+        const auto reverted = computer.plugin_->Revert(computer.operation_);
+        if (computer.fs_.power_lost()) {
+          cut = true;
+          ASSERT_NO_FATAL_FAILURE(computer.Boot());
+          continue;
+        }
+        ASSERT_TRUE(reverted.ok()) << reverted.status();
+        if (*reverted == um::RevertResult::kReverted) break;
+        const uint64_t left = call > 2 ? call - 2 : 0;
+        ASSERT_NO_FATAL_FAILURE(computer.Boot());
+        if (!cut && left > 0) computer.fs_.CutPowerAtCall(left, call);
+      }
+      ASSERT_EQ(computer.running_, boot::Slot::kA);
+      ASSERT_EQ(computer.Version(), "1.0");
+      const boot::BootState state = computer.control_.Read().value();
+      ASSERT_EQ(state.confirmed, boot::Slot::kA);
+      ASSERT_EQ(state.trial, std::nullopt);
+      ASSERT_TRUE(state.b_unbootable);
+      ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted) << "again";
+      if (!cut) break;
+    }
+  }
+}
+
+TEST(RootfsPluginTest, TheOtherSlotIsUnbootableBeforeItsFirstByte) {
+  Computer computer;
+  computer.fetcher_.SetObserver(
+      [&](const std::string&, uint64_t) { EXPECT_TRUE(computer.control_.Read()->b_unbootable); });
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  EXPECT_TRUE(computer.control_.Read()->b_unbootable) << "until Start()";
+}
+
+TEST(RootfsPluginTest, AFailedBootIsToldAndMayBeStartedAgain) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  ASSERT_TRUE(Step(computer, phase).ok());
+  ASSERT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
+  for (uint32_t boot = 0; boot < kTrialAttempts; ++boot) {
+    computer.Boot();
+    ASSERT_EQ(computer.running_, boot::Slot::kB);
+  }
+  computer.Boot();
+  ASSERT_EQ(computer.running_, boot::Slot::kA);
+  const absl::Status status = computer.plugin_->CheckAfterReboot(computer.operation_).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("boot of slot B failed, fell back to A"));
+
+  // After COMMIT the unit only goes forward.
+  ASSERT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
+  computer.Boot();
+  ASSERT_EQ(computer.plugin_->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kRunning);
+  ASSERT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+}
+
+TEST(RootfsPluginTest, AFailedBootIsRevertedWithoutAnotherReboot) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  ASSERT_TRUE(Step(computer, phase).ok());
+  ASSERT_TRUE(computer.plugin_->Start(computer.operation_).ok());
+  for (uint32_t boot = 0; boot <= kTrialAttempts; ++boot) computer.Boot();
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_TRUE(computer.control_.Read()->b_unbootable);
+}
+
+TEST(RootfsPluginTest, AFailedCheckIsAnErrorAndDoesNotRearm) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kCheck) ASSERT_TRUE(Step(computer, phase).ok());
+  computer.check_ = absl::FailedPreconditionError("no network");
+  const absl::Status status = computer.plugin_->CheckAfterReboot(computer.operation_).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("check of slot B: no network"));
+  EXPECT_EQ(computer.control_.Read()->attempts_left, kTrialAttempts - 1);
+}
+
+TEST(RootfsPluginTest, WhatTheOtherSlotHoldsAlreadyIsNotFetchedAgain) {
+  Computer computer;
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  const size_t requests = computer.fetcher_.requests().size();
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  EXPECT_EQ(computer.fetcher_.requests().size(), requests);
+
+  computer.fs_.Damage("/dev/b", 100, "damage");
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  EXPECT_GT(computer.fetcher_.requests().size(), requests) << "read back, not believed";
+}
+
+TEST(RootfsPluginTest, TheVersionBeforeNeedsNoSource) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
+  // The factory's version, by name only.
+  const um::Artifact back{.component_id = "rootfs", .component_type = "gateway-os", .version = "1.0"};
+  ASSERT_TRUE(computer.plugin_->Prepare({back}, computer.operation_).ok());
+  ASSERT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
+  computer.Boot();
+  ASSERT_EQ(computer.plugin_->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kRunning);
+  ASSERT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+  EXPECT_EQ(computer.Version(), "1.0");
+  // And one that was installed, whose bytes are read back.
+  const um::Artifact forward{.component_id = "rootfs", .component_type = "gateway-os", .version = "2.0"};
+  ASSERT_TRUE(computer.plugin_->Prepare({forward}, computer.operation_).ok());
+  // What is good is not marked bad when such an update is reverted.
+  ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_FALSE(computer.control_.Read()->b_unbootable);
+  computer.fs_.Damage("/dev/b", 100, "damage");
+  const absl::Status status = computer.plugin_->Prepare({forward}, computer.operation_);
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+}
+
+TEST(RootfsPluginTest, AnUnknownVersionWithoutSourceIsNotFound) {
+  Computer computer;
+  const absl::Status status =
+      computer.plugin_->Prepare({{.component_id = "rootfs", .version = "9"}}, computer.operation_);
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("prepare rootfs 9: no source is known for it"));
+}
+
+TEST(RootfsPluginTest, RefusesToGuessTheRunningSlot) {
+  Computer computer;
+  computer.fs_.Put("/proc/cmdline", "quiet\n");
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Inventory().status()));
+  const absl::Status status = computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("neither tandem.slot= nor rauc.slot="));
+  computer.fs_.Put("/proc/cmdline", "rauc.slot=B\n");
+  EXPECT_EQ(computer.plugin_->Inventory().value()[0].slots->running, "B");
+}
+
+TEST(RootfsPluginTest, ASystemOnTrialIsNotUpdated) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kApply) ASSERT_TRUE(Step(computer, phase).ok());
+  um::Artifact other = computer.NewVersion();
+  other.version = "3.0";
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Prepare({other}, computer.operation_)));
+  EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value().substr(0, Image('1').size()), Image('1'));
+}
+
+TEST(RootfsPluginTest, ASlotThatIsTooSmallIsRefused) {
+  Computer computer;
+  um::Artifact big = computer.NewVersion();
+  computer.fetcher_.Serve(kUrl, Image('3', kSlotSize + 1));
+  big.sha256 = Sha256(Image('3', kSlotSize + 1));
+  big.size = kSlotSize + 1;
+  const absl::Status status = computer.plugin_->Prepare({big}, computer.operation_);
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("write slot B"));
+}
+
+TEST(RootfsPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
+  Computer computer;
+  computer.version_file_ = "/etc/version";
+  computer.fs_.Put("/etc/version", "1.0-patched\n");
+  computer.RestartProcess();
+  EXPECT_EQ(computer.Version(), "1.0-patched");
+}
+
+TEST(RootfsPluginTest, CancelsAndResumes) {
+  Computer computer;
+  computer.operation_.cancelled_ = true;
+  EXPECT_TRUE(absl::IsCancelled(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_)));
+  computer.operation_.cancelled_ = false;
+  EXPECT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+}
+
+TEST(RootfsPluginTest, StartWithoutPrepareIsRefused) {
+  Computer computer;
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Start(computer.operation_).status()));
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+}
+
+}  // namespace
+}  // namespace tandem::plugins
