@@ -65,10 +65,13 @@ class Coordinator {
   void OnDesired(const DesiredDocuments& documents);
   void OnKeySets(const std::vector<std::string>& key_sets);
   void OnVerdict(const unit::v1::Verdict& verdict);
+  void OnCloudChanged() { Changed(); }
 
   // --- from the UMs ---
   void OnUmStatus(const UmInfo& um, bool registered);
   void OnUmLost(const UmInfo& um);
+  // A registration was refused: the cloud should know that something is wired wrongly, or tries to get in.
+  void OnUmRefused(const std::string& node_id, const absl::Status& why);
 
   // --- from people at the unit; each answers what it did, or why it cannot ---
   absl::StatusOr<std::string> ApplyBundle(const std::string& path);
@@ -140,6 +143,7 @@ class Coordinator {
   // Why nothing runs although something is desired; for people.
   std::string idle_reason_;
   std::string last_refused_;
+  std::string last_um_refusal_;
   std::string durability_error_;
 
   std::unique_ptr<GateRunner> preconditions_;

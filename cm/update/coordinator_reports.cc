@@ -25,7 +25,8 @@ void AddAll(const std::vector<Item>& items, Repeated* to) {
 
 void Coordinator::Report(const std::string& state, const std::string& reason) {
   const absl::Time now = parts_.clock.Now();
-  const bool about_update = !update_.update_id.empty() && state != "refused" && state != "waiting";
+  const bool about_update =
+      !update_.update_id.empty() && state != "refused" && state != "waiting" && state != "um_refused";
   if (about_update) {
     parts_.history.AddEvent(update_.update_id, now, std::string(Name(update_.phase)),
                             reason.empty() ? state : absl::StrCat(state, ": ", reason));
@@ -79,6 +80,13 @@ void Coordinator::PublishReported() {
   if (const absl::Status sent = parts_.cloud->PublishReported(reported); !sent.ok()) {
     LogWarning("cannot publish the reported state", {{"error", ToPersonText(sent)}});
   }
+}
+
+void Coordinator::OnUmRefused(const std::string& node_id, const absl::Status& why) {
+  const std::string text = absl::StrCat("UM ", node_id, " was refused: ", ToPersonText(why));
+  // It comes again with every retry of the UM.
+  if (std::exchange(last_um_refusal_, text) == text) return;
+  Report("um_refused", text);
 }
 
 void Coordinator::Changed() {

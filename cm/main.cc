@@ -1,0 +1,50 @@
+// tandem-cm: the Communication Manager of a unit.
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "cm/config.h"
+#include "cm/service.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+
+namespace {
+
+constexpr char kExamples[] = R"(
+Examples:
+  tandem-cm --config /etc/tandem/cm.yaml
+  tandem-cm --config /etc/tandem/cm.yaml --check-config     says what is wrong, with file and line
+
+Operate it with tandemctl. Exit codes: 0 ended in order, 1 failed, 2 usage or configuration.)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Updates every part of this unit as one transaction, through its Update Managers.", "tandem-cm");
+  app.set_version_flag("--version", absl::StrCat("tandem-cm ", TANDEM_VERSION));
+  app.footer(kExamples);
+  std::string path = "/etc/tandem/cm.yaml";
+  bool check_only = false;
+  app.add_option("--config", path, "YAML file; docs/config-cm.md explains every key")->capture_default_str();
+  app.add_flag("--check-config", check_only, "check the configuration and end");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::StatusOr<tandem::config::v1::CmConfig> config = tandem::cm::LoadCmConfig(path);
+  if (!config.ok()) {
+    std::cerr << "tandem-cm: " << tandem::ToPersonText(config.status()) << "\n";
+    return 2;
+  }
+  if (check_only) {
+    std::cout << path << ": good\n";
+    return 0;
+  }
+  absl::Status status = tandem::InitLog(
+      {.level = config->log().level(), .file = config->log().file(), .common_fields = {{"unit", config->unit_id()}}});
+  if (status.ok()) status = tandem::cm::RunCm(*config);
+  if (status.ok()) return 0;
+  std::cerr << "tandem-cm: " << tandem::ToPersonText(status) << "\n";
+  return 1;
+}
