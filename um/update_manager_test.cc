@@ -1,0 +1,357 @@
+#include "um/update_manager.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <thread>
+
+#include "common/storage/fake_file_system.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tandem::um {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+namespace umv2 = updatemanager::v2;
+
+// Remembers the calls, answers what the test says, and blocks in Prepare until it is let go.
+class FakePlugin : public Plugin {
+ public:
+  absl::StatusOr<std::vector<InstalledComponent>> Inventory() override {
+    return std::vector<InstalledComponent>{{.id = "model", .type = "model", .version = version, .slots = {}}};
+  }
+  absl::Status Prepare(const std::vector<Artifact>& artifacts, Operation& operation) override {
+    Called("prepare");
+    staged = artifacts[0].version;
+    operation.ReportProgress("model", 5, 10);
+    while (hold && !operation.Cancelled()) std::this_thread::yield();
+    return operation.Cancelled() ? absl::CancelledError("cancelled") : prepare;
+  }
+  absl::StatusOr<StartResult> Start(Operation&) override {
+    Called("start");
+    if (!start.ok()) return start;
+    version = staged;
+    return reboots ? StartResult::kNeedsReboot : StartResult::kRunning;
+  }
+  absl::StatusOr<RebootCheck> CheckAfterReboot(Operation&) override {
+    Called("check");
+    if (!check.ok()) return check;
+    return RebootCheck::kRunning;
+  }
+  absl::Status Apply(Operation&) override {
+    Called("apply");
+    return apply;
+  }
+  absl::StatusOr<RevertResult> Revert(Operation&) override {
+    Called("revert");
+    if (!revert.ok()) return revert;
+    version = "1";
+    return RevertResult::kReverted;
+  }
+  absl::Status Reboot() override {
+    Called("reboot");
+    return absl::OkStatus();
+  }
+  bool SwitchesBoot() const override { return reboots; }
+
+  void Called(const std::string& what) {
+    std::lock_guard lock(mutex);
+    calls.push_back(what);
+  }
+  std::vector<std::string> Calls() {
+    std::lock_guard lock(mutex);
+    return std::exchange(calls, {});
+  }
+
+  std::mutex mutex;
+  std::vector<std::string> calls;
+  std::string version = "1";
+  std::string staged;
+  absl::Status prepare, start, check, apply, revert;
+  std::atomic<bool> hold = false;
+  bool reboots = false;
+};
+
+class UpdateManagerTest : public testing::Test {
+ protected:
+  UpdateManagerTest() { Restart(); }
+
+  // As a restart of the process: same disk, same plugin world.
+  void Restart() {
+    manager.reset();
+    // A new process knows nothing of the old one's timers.
+    loop = std::make_unique<EventLoop>(clock);
+    manager = std::make_unique<UpdateManager>(
+        *loop, fs, plugin, UpdateManagerOptions{.node_id = "models", .priority = 7, .state_dir = "/um"},
+        [](const umv2::PrepareUpdate& command) -> absl::StatusOr<std::vector<Artifact>> {
+          if (command.components(0).version() == "forged") {
+            return absl::PermissionDeniedError("not covered by the signed documents");
+          }
+          Artifact artifact;
+          artifact.component_id = command.components(0).component_id();
+          artifact.version = command.components(0).version();
+          return std::vector<Artifact>{artifact};
+        });
+    ASSERT_TRUE(fs.MakeFolders("/um").ok());
+    ASSERT_TRUE(manager->Recover().ok());
+    manager->Connected([this](const umv2::UpdateStatus& status) { statuses.push_back(status); });
+  }
+
+  // Runs the loop until the worker's result is in and nothing is under way.
+  void Settle() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    do {
+      loop->RunReady();
+      std::this_thread::yield();
+    } while (IsWorking(manager->step()) && !plugin.hold && std::chrono::steady_clock::now() < deadline);
+    loop->RunReady();
+  }
+
+  void Prepare(const std::string& version = "2") {
+    umv2::CMMessages message;
+    auto* component = message.mutable_prepare_update()->add_components();
+    component->set_component_id("model");
+    component->set_component_type("model");
+    component->set_version(version);
+    manager->Handle(message);
+    Settle();
+  }
+  void Start() {
+    umv2::CMMessages message;
+    message.mutable_start_update();
+    manager->Handle(message);
+    Settle();
+  }
+  void Apply() {
+    umv2::CMMessages message;
+    message.mutable_apply_update();
+    manager->Handle(message);
+    Settle();
+  }
+  void Revert() {
+    umv2::CMMessages message;
+    message.mutable_revert_update();
+    manager->Handle(message);
+    Settle();
+  }
+  umv2::UpdateState State() { return manager->Status().update_state(); }
+
+  FakeClock clock;
+  FakeFileSystem fs;
+  FakePlugin plugin;
+  std::unique_ptr<EventLoop> loop;
+  std::vector<umv2::UpdateStatus> statuses;
+  std::unique_ptr<UpdateManager> manager;
+};
+
+TEST_F(UpdateManagerTest, GoesThroughAWholeUpdate) {
+  Prepare();
+  EXPECT_EQ(State(), umv2::PREPARED);
+  Start();
+  EXPECT_EQ(State(), umv2::UPDATED);
+  Apply();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_THAT(plugin.Calls(), ElementsAre("prepare", "start", "apply"));
+  const umv2::UpdateStatus status = manager->Status();
+  ASSERT_EQ(status.components_size(), 1);
+  EXPECT_EQ(status.components(0).version(), "2");
+  EXPECT_EQ(status.components(0).state(), umv2::INSTALLED);
+}
+
+TEST_F(UpdateManagerTest, SendsAFullStatusOnEachConnection) {
+  ASSERT_FALSE(statuses.empty());
+  EXPECT_EQ(statuses[0].node_id(), "models");
+  EXPECT_EQ(statuses[0].priority(), 7u);
+  manager->Disconnected();
+  statuses.clear();
+  Prepare();
+  EXPECT_TRUE(statuses.empty());
+  manager->Connected([this](const umv2::UpdateStatus& status) { statuses.push_back(status); });
+  ASSERT_EQ(statuses.size(), 1u);
+  EXPECT_EQ(statuses[0].update_state(), umv2::PREPARED);
+}
+
+TEST_F(UpdateManagerTest, AnswersACommandThatDoesNotFitWithItsStatus) {
+  statuses.clear();
+  Apply();
+  ASSERT_EQ(statuses.size(), 1u);
+  EXPECT_EQ(statuses[0].update_state(), umv2::IDLE);
+  EXPECT_TRUE(plugin.Calls().empty());
+}
+
+TEST_F(UpdateManagerTest, TheSameCommandTwiceIsAnsweredNotRepeated) {
+  Prepare();
+  Prepare();
+  EXPECT_THAT(plugin.Calls(), ElementsAre("prepare"));
+  Start();
+  Start();
+  EXPECT_THAT(plugin.Calls(), ElementsAre("start"));
+}
+
+TEST_F(UpdateManagerTest, AFailedPrepareIsFailedUntilReverted) {
+  plugin.prepare = absl::ResourceExhaustedError("slot B is too small");
+  Prepare();
+  EXPECT_EQ(State(), umv2::FAILED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("slot B is too small"));
+  EXPECT_EQ(manager->Status().components(1).state(), umv2::ERROR);
+  Revert();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_TRUE(manager->Status().error().message().empty());
+}
+
+TEST_F(UpdateManagerTest, WhatTheSignedDocumentsDoNotCoverNeverReachesThePlugin) {
+  Prepare("forged");
+  EXPECT_EQ(State(), umv2::FAILED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("not covered"));
+  EXPECT_TRUE(plugin.Calls().empty());
+}
+
+TEST_F(UpdateManagerTest, RevertCancelsARunningPrepare) {
+  plugin.hold = true;
+  Prepare();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_TRUE(manager->Status().working());
+  plugin.hold = false;
+  Revert();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_FALSE(manager->Status().working());
+  const std::vector<std::string> calls = plugin.Calls();
+  EXPECT_EQ(calls.back(), "revert");
+}
+
+TEST_F(UpdateManagerTest, AFailedApplyStaysUpdatedWithTheErrorAndCanBeRetried) {
+  Prepare();
+  Start();
+  plugin.apply = absl::UnavailableError("boot record busy");
+  Apply();
+  EXPECT_EQ(State(), umv2::UPDATED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("boot record busy"));
+  plugin.apply = absl::OkStatus();
+  Apply();
+  EXPECT_EQ(State(), umv2::IDLE);
+}
+
+TEST_F(UpdateManagerTest, AFailedRevertStaysFailedAndCanBeRetried) {
+  Prepare();
+  Start();
+  plugin.revert = absl::UnavailableError("flash busy");
+  Revert();
+  EXPECT_EQ(State(), umv2::FAILED);
+  plugin.revert = absl::OkStatus();
+  Revert();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_EQ(plugin.version, "1");
+}
+
+TEST_F(UpdateManagerTest, AfterTheRebootItAsksThePluginWhetherTheNewVersionRuns) {
+  plugin.reboots = true;
+  Prepare();
+  umv2::CMMessages message;
+  message.mutable_start_update();
+  manager->Handle(message);
+  while (manager->step() != UmStep::kRebooting) loop->RunReady();
+  EXPECT_EQ(State(), umv2::PREPARED);
+  Restart();
+  Settle();
+  EXPECT_EQ(State(), umv2::UPDATED);
+}
+
+TEST_F(UpdateManagerTest, ABootThatFellBackIsFailedAndMayBeStartedAgainAfterCommit) {
+  Prepare();
+  Start();
+  plugin.check = absl::AbortedError("boot of slot B failed, fell back to A");
+  Restart();
+  Settle();
+  EXPECT_EQ(State(), umv2::FAILED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("fell back to A"));
+  plugin.check = absl::OkStatus();
+  Start();
+  EXPECT_EQ(State(), umv2::UPDATED);
+}
+
+TEST_F(UpdateManagerTest, DoesNothingThatItCannotWriteDownFirst) {
+  fs.FailCall(1, absl::ResourceExhaustedError("no space left"));
+  Prepare();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_TRUE(plugin.Calls().empty());
+  EXPECT_THAT(statuses.back().error().message(), HasSubstr("no space left"));
+  Prepare();
+  EXPECT_EQ(State(), umv2::PREPARED);
+}
+
+TEST_F(UpdateManagerTest, ADamagedRecordAsksForARevertInsteadOfGuessing) {
+  Prepare();
+  fs.Damage("/um/um.rec", 60, "damage");
+  Restart();
+  EXPECT_EQ(State(), umv2::FAILED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("record damaged"));
+  Revert();
+  EXPECT_EQ(State(), umv2::IDLE);
+}
+
+// Power is cut at every disk call of a whole update; after each cut the UM comes back in a state from which CM can go
+// forward or back, and never idle on the new version without Apply.
+TEST_F(UpdateManagerTest, SurvivesAPowerCutAtEveryDiskCall) {
+  for (uint64_t cut = 1;; ++cut) {
+    manager.reset();
+    FakeFileSystem fresh;
+    plugin.version = "1";
+    plugin.staged.clear();
+    ASSERT_TRUE(fresh.MakeFolders("/um").ok());
+    ASSERT_TRUE(fresh.SyncFolder("/").ok());
+    const auto make = [&] {
+      loop = std::make_unique<EventLoop>(clock);
+      auto um = std::make_unique<UpdateManager>(
+          *loop, fresh, plugin, UpdateManagerOptions{.node_id = "models", .priority = 7, .state_dir = "/um"},
+          [](const umv2::PrepareUpdate&) -> absl::StatusOr<std::vector<Artifact>> {
+            Artifact artifact;
+            artifact.component_id = "model";
+            artifact.version = "2";
+            return std::vector<Artifact>{artifact};
+          });
+      return um;
+    };
+    manager = make();
+    ASSERT_TRUE(manager->Recover().ok());
+    fresh.CutPowerAtCall(cut, cut);
+    bool lost = false;
+    const auto step = [&](auto command) {
+      if (lost) return;
+      umv2::CMMessages message;
+      command(message);
+      manager->Handle(message);
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+      do {
+        loop->RunReady();
+        lost = fresh.power_lost();
+      } while (IsWorking(manager->step()) && !lost && std::chrono::steady_clock::now() < deadline);
+    };
+    step([](umv2::CMMessages& m) {
+      auto* component = m.mutable_prepare_update()->add_components();
+      component->set_component_id("model");
+      component->set_version("2");
+    });
+    step([](umv2::CMMessages& m) { m.mutable_start_update(); });
+    step([](umv2::CMMessages& m) { m.mutable_apply_update(); });
+    const bool ended = !fresh.power_lost();
+    fresh.Reboot();
+    manager = make();
+    ASSERT_TRUE(manager->Recover().ok()) << cut;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (IsWorking(manager->step()) && std::chrono::steady_clock::now() < deadline) loop->RunReady();
+    EXPECT_FALSE(IsWorking(manager->step())) << cut;
+    if (ended) {
+      EXPECT_EQ(State(), umv2::IDLE);
+      break;
+    }
+    const std::vector<std::string> calls = plugin.Calls();
+    const bool applied = std::find(calls.begin(), calls.end(), "apply") != calls.end();
+    EXPECT_TRUE(applied || State() != umv2::IDLE || plugin.version != "2") << cut;
+    ASSERT_LT(cut, 200u);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::um
