@@ -1,0 +1,322 @@
+#include "common/net/mqtt_client.h"
+
+#include <mqtt/async_client.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "common/status/status.h"
+
+namespace tandem {
+namespace {
+
+constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(2);
+constexpr absl::Duration kSubscribeTimeout = absl::Seconds(10);
+// Messages handed over and not yet acknowledged by the broker; more would only wait inside the library.
+constexpr int kMaxInFlight = 100;
+constexpr int kQos = 1;
+
+struct Endpoint {
+  bool tls = false;
+  // As Paho writes it.
+  std::string uri;
+};
+
+absl::StatusOr<Endpoint> ParseUrl(const std::string& url) {
+  absl::string_view rest = url;
+  Endpoint endpoint;
+  if (absl::ConsumePrefix(&rest, "mqtts://")) {
+    endpoint.tls = true;
+  } else if (!absl::ConsumePrefix(&rest, "mqtt://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("broker URL \"", url, "\" must be mqtts://host:8883, or mqtt://localhost:1883 on loopback"));
+  }
+  if (rest.empty() || rest.find('/') != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("broker URL \"", url, "\" must be scheme://host:port"));
+  }
+  const bool loopback =
+      absl::StartsWith(rest, "127.") || absl::StartsWith(rest, "localhost") || absl::StartsWith(rest, "[::1]");
+  if (!endpoint.tls && !loopback) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("broker URL \"", url, "\" is without TLS, which is allowed on loopback only; use mqtts://"));
+  }
+  endpoint.uri = absl::StrCat(endpoint.tls ? "ssl://" : "tcp://", rest);
+  return endpoint;
+}
+
+// What Paho knows of the reason; its texts may be empty.
+std::string ReasonText(const mqtt::exception& error) {
+  std::string text = error.get_error_str();
+  if (text.empty()) text = error.what();
+  return text;
+}
+
+mqtt::const_message_ptr ToPaho(const MqttMessage& message) {
+  mqtt::properties properties;
+  if (message.expiry > absl::ZeroDuration()) {
+    properties.add(
+        {mqtt::property::MESSAGE_EXPIRY_INTERVAL, static_cast<int32_t>(absl::ToInt64Seconds(message.expiry))});
+  }
+  return mqtt::message::create(message.topic, message.payload, message.qos, message.retained, properties);
+}
+
+}  // namespace
+
+struct MqttClient::Impl {
+  Impl(MqttOptions impl_options, MqttHandlers impl_handlers, Endpoint impl_endpoint)
+      : options(std::move(impl_options)),
+        handlers(std::move(impl_handlers)),
+        endpoint(std::move(impl_endpoint)),
+        client(endpoint.uri, options.client_id, mqtt::create_options(MQTTVERSION_5)) {
+    client.set_message_callback([this](const mqtt::const_message_ptr& message) {
+      if (message == nullptr || silent) return;
+      handlers.message({.topic = message->get_topic(),
+                        .payload = message->to_string(),
+                        .qos = message->get_qos(),
+                        .retained = message->is_retained(),
+                        .expiry = absl::ZeroDuration()});
+    });
+    client.set_connection_lost_handler([this](const std::string& cause) { NoteLost(cause); });
+    client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode code) {
+      NoteLost(absl::StrCat("the broker disconnected, reason ", static_cast<int>(code)));
+    });
+  }
+
+  void NoteLost(const std::string& cause) {
+    std::lock_guard lock(mutex);
+    lost = true;
+    lost_reason = cause.empty() ? "connection lost" : cause;
+    wake.notify_all();
+  }
+
+  // Fills in place: this version of Paho keeps a pointer to the properties of the object they were set on, which a
+  // move or a copy does not correct. The object must live as long as it is in use.
+  void FillConnectOptions(mqtt::connect_options& connect) {
+    connect.set_mqtt_version(MQTTVERSION_5);
+    connect.set_clean_start(options.session_expiry == absl::ZeroDuration());
+    connect.set_keep_alive_interval(std::chrono::seconds(absl::ToInt64Seconds(options.keepalive)));
+    connect.set_connect_timeout(
+        std::chrono::seconds(std::max<int64_t>(1, absl::ToInt64Seconds(options.connect_timeout))));
+    connect.set_max_inflight(kMaxInFlight);
+    connect.set_automatic_reconnect(false);
+    mqtt::properties properties;
+    properties.add(
+        {mqtt::property::SESSION_EXPIRY_INTERVAL, static_cast<int32_t>(absl::ToInt64Seconds(options.session_expiry))});
+    connect.set_properties(properties);
+    if (!options.username.empty()) connect.set_user_name(options.username);
+    if (!options.password.empty()) connect.set_password(options.password);
+    if (options.will.has_value()) {
+      const MqttMessage& will = *options.will;
+      connect.set_will(mqtt::will_options(will.topic, will.payload, will.qos, will.retained));
+    }
+    if (endpoint.tls) connect.set_ssl(TlsOptions());
+  }
+
+  mqtt::ssl_options TlsOptions() {
+    mqtt::ssl_options tls;
+    tls.set_ssl_version(MQTT_SSL_VERSION_TLS_1_2);
+    tls.set_verify(true);
+    tls.set_enable_server_cert_auth(true);
+    if (options.ca_file.empty()) {
+      tls.ca_path("/etc/ssl/certs");
+    } else {
+      tls.set_trust_store(options.ca_file);
+    }
+    if (!options.certificate_file.empty()) tls.set_key_store(options.certificate_file);
+    if (!options.key_file.empty()) tls.set_private_key(options.key_file);
+    tls.set_error_handler([this](const std::string& error) {
+      std::lock_guard lock(mutex);
+      tls_error = error;
+    });
+    return tls;
+  }
+
+  static absl::Status WaitFor(const mqtt::token_ptr& token, absl::Duration timeout, const std::string& what) {
+    if (!token->wait_for(absl::ToChronoMilliseconds(timeout))) {
+      return absl::DeadlineExceededError(absl::StrCat(what, ": no answer within ", absl::FormatDuration(timeout)));
+    }
+    return absl::OkStatus();
+  }
+
+  // One attempt. Paho throws; nothing of it leaves here.
+  absl::Status Connect() {
+    const std::string what = absl::StrCat("connect to ", options.url);
+    try {
+      mqtt::connect_options connect;
+      FillConnectOptions(connect);
+      RETURN_IF_ERROR(WaitFor(client.connect(connect), options.connect_timeout + absl::Seconds(2), what));
+    } catch (const mqtt::exception& error) {
+      std::lock_guard lock(mutex);
+      const std::string detail =
+          tls_error.empty() ? "" : absl::StrCat(" (", absl::StripAsciiWhitespace(tls_error), ")");
+      return absl::UnavailableError(absl::StrCat(what, ": ", ReasonText(error), detail));
+    } catch (const std::exception& error) {
+      return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
+    }
+    return SubscribeAll();
+  }
+
+  absl::Status SubscribeAll() {
+    for (const std::string& filter : filters) {
+      const std::string what = absl::StrCat("subscribe to ", filter);
+      try {
+        const mqtt::token_ptr token = client.subscribe(filter, kQos);
+        RETURN_IF_ERROR(WaitFor(token, kSubscribeTimeout, what));
+        // Refusals come as a reason code, not as an exception.
+        const mqtt::subscribe_response response = token->get_subscribe_response();
+        for (const auto code : response.get_reason_codes()) {
+          if (static_cast<int>(code) >= 0x80) {
+            return absl::PermissionDeniedError(
+                absl::StrCat(what, ": the broker refuses, reason ", static_cast<int>(code)));
+          }
+        }
+      } catch (const std::exception& error) {
+        return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  void Disconnect() {
+    try {
+      client.disconnect(static_cast<int>(absl::ToInt64Milliseconds(kGoodbyeTimeout)))
+          ->wait_for(absl::ToChronoMilliseconds(kGoodbyeTimeout));
+    } catch (const std::exception&) {
+      // Not connected any more: just as well.
+    }
+  }
+
+  // The connection's life: attempt, hold, tell, wait, again.
+  void Run() {
+    Backoff backoff(options.backoff);
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+      lost = false;
+      lost_reason.clear();
+      tls_error.clear();
+      lock.unlock();
+      const absl::Status status = Connect();
+      lock.lock();
+      if (stopping) return;
+      std::string reason;
+      if (status.ok()) {
+        is_connected = true;
+        backoff.Reset();
+        lock.unlock();
+        handlers.connected();
+        lock.lock();
+        wake.wait(lock, [this] { return stopping || lost; });
+        if (stopping) return;
+        is_connected = false;
+        reason = lost_reason;
+      } else {
+        reason = std::string(status.message());
+      }
+      lock.unlock();
+      if (!status.ok()) Disconnect();
+      handlers.disconnected(reason);
+      lock.lock();
+      wake.wait_for(lock, absl::ToChronoNanoseconds(backoff.Next()), [this] { return stopping; });
+    }
+  }
+
+  const MqttOptions options;
+  const MqttHandlers handlers;
+  const Endpoint endpoint;
+  mqtt::async_client client;
+
+  mutable std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<std::string> filters;
+  bool stopping = false;
+  bool lost = false;
+  bool is_connected = false;
+  std::string lost_reason;
+  std::string tls_error;
+  // Handlers are not called any more.
+  std::atomic<bool> silent = false;
+  std::thread thread;
+};
+
+MqttClient::MqttClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<MqttClient>> MqttClient::Create(MqttOptions options, MqttHandlers handlers) {
+  ASSIGN_OR_RETURN(Endpoint endpoint, ParseUrl(options.url));
+  if (options.client_id.empty()) return absl::InvalidArgumentError("an MQTT client without a client id");
+  if (options.certificate_file.empty() != options.key_file.empty()) {
+    return absl::InvalidArgumentError("a TLS certificate and its key belong together; one of them is not set");
+  }
+  try {
+    return std::unique_ptr<MqttClient>(
+        new MqttClient(std::make_unique<Impl>(std::move(options), std::move(handlers), std::move(endpoint))));
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("make an MQTT client: ", error.what()));
+  }
+}
+
+MqttClient::~MqttClient() { Stop(); }
+
+void MqttClient::Subscribe(const std::string& topic_filter) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->filters.push_back(topic_filter);
+}
+
+void MqttClient::Start() {
+  impl_->thread = std::thread([this] { impl_->Run(); });
+}
+
+void MqttClient::Stop(const std::optional<MqttMessage>& goodbye) {
+  if (!impl_->thread.joinable()) return;
+  impl_->silent = true;
+  if (goodbye.has_value()) PublishAndWait(*goodbye, kGoodbyeTimeout).IgnoreError();
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+    impl_->is_connected = false;
+    impl_->wake.notify_all();
+  }
+  impl_->thread.join();
+  impl_->Disconnect();
+}
+
+absl::Status MqttClient::Publish(const MqttMessage& message) {
+  if (!connected()) return absl::UnavailableError("not connected to the broker");
+  try {
+    impl_->client.publish(ToPaho(message));
+    return absl::OkStatus();
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat("publish to ", message.topic, ": ", error.what()));
+  }
+}
+
+absl::Status MqttClient::PublishAndWait(const MqttMessage& message, absl::Duration timeout) {
+  if (!connected()) return absl::UnavailableError("not connected to the broker");
+  const std::string what = absl::StrCat("publish to ", message.topic);
+  try {
+    const mqtt::delivery_token_ptr token = impl_->client.publish(ToPaho(message));
+    RETURN_IF_ERROR(Impl::WaitFor(token, timeout, what));
+    if (static_cast<int>(token->get_reason_code()) >= 0x80) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(what, ": the broker refuses, reason ", static_cast<int>(token->get_reason_code())));
+    }
+    return absl::OkStatus();
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
+  }
+}
+
+bool MqttClient::connected() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->is_connected;
+}
+
+}  // namespace tandem
