@@ -66,6 +66,16 @@ absl::StatusOr<std::string> DurableRecord::Read() {
 
 absl::StatusOr<std::string> DurableRecord::ReadPrevious() { return ReadFrom(path_ + ".prev"); }
 
+absl::StatusOr<std::string> DurableRecord::ReadOrRestorePrevious() {
+  absl::StatusOr<std::string> newest = Read();
+  // NOT_FOUND may also come from a damaged file that was moved aside before a crash.
+  if (newest.ok() || !(absl::IsNotFound(newest.status()) || absl::IsDataLoss(newest.status()))) return newest;
+  absl::StatusOr<std::string> previous = ReadPrevious();
+  if (!previous.ok()) return absl::NotFoundError(newest.status().message());
+  RETURN_IF_ERROR(Write(*previous));
+  return previous;
+}
+
 absl::Status DurableRecord::Clear() {
   // The older copy first: a crash between the two must not bring it back.
   RETURN_IF_ERROR(fs_.Remove(path_ + ".prev"));

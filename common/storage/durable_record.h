@@ -35,6 +35,10 @@ class DurableRecord {
   // The copy before the newest, for the owner that can judge whether an older one will do.
   absl::StatusOr<std::string> ReadPrevious();
 
+  // For an owner to whom any older copy is better than none: the newest payload, or else the one before, which is then
+  // written as the newest again. NOT_FOUND when there is neither.
+  absl::StatusOr<std::string> ReadOrRestorePrevious();
+
   // Removes both copies, durably.
   absl::Status Clear();
 

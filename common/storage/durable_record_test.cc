@@ -135,6 +135,26 @@ TEST(DurableRecordTest, DamagedNewestDoesNotPushOutThePreviousCopy) {
   EXPECT_EQ(record.ReadPrevious().value(), "first");
 }
 
+TEST(DurableRecordTest, ThePreviousCopyIsRestoredWhateverTheCrash) {
+  for (uint64_t call = 1;; ++call) {
+    FakeFileSystem fs;
+    ASSERT_TRUE(fs.MakeFolders("/var/tandem").ok());
+    DurableRecord record(fs, kPath);
+    ASSERT_TRUE(record.Write("first").ok());
+    ASSERT_TRUE(record.Write("second").ok());
+    fs.Damage(kPath, 50, "x");
+    fs.CutPowerAtCall(call, call);
+    (void)record.ReadOrRestorePrevious();
+    const bool cut = fs.power_lost();
+    fs.Reboot();
+    ASSERT_EQ(record.ReadOrRestorePrevious().value(), "first");
+    ASSERT_EQ(record.Read().value(), "first");
+    if (!cut) break;
+  }
+  FakeFileSystem fs;
+  EXPECT_TRUE(absl::IsNotFound(DurableRecord(fs, kPath).ReadOrRestorePrevious().status()));
+}
+
 TEST(DurableRecordTest, ClearedRecordDoesNotComeBack) {
   for (uint64_t call = 1;; ++call) {
     FakeFileSystem fs;

@@ -30,8 +30,29 @@ struct FakeFileSystem::Node {
     std::string bytes;
     std::optional<uint64_t> new_size;
   };
-  // Names that changed together, such as both of a rename.
-  using EntryChange = std::vector<std::pair<std::string, NodePtr>>;
+  // Names that change together, such as both of a rename; known to each folder it touches.
+  struct EntryChange {
+    struct Entry {
+      std::weak_ptr<Node> folder;
+      std::string name;
+      NodePtr node;
+    };
+    std::vector<Entry> entries;
+    bool applied = false;
+
+    void Apply() {
+      if (std::exchange(applied, true)) return;
+      for (const Entry& entry : entries) {
+        const NodePtr in = entry.folder.lock();
+        if (in == nullptr) continue;
+        if (entry.node == nullptr) {
+          in->durable_entries.erase(entry.name);
+        } else {
+          in->durable_entries[entry.name] = entry.node;
+        }
+      }
+    }
+  };
 
   explicit Node(Kind which) : kind(which) {}
 
@@ -41,7 +62,7 @@ struct FakeFileSystem::Node {
   std::vector<Change> unsynced;
   std::map<std::string, NodePtr> entries;
   std::map<std::string, NodePtr> durable_entries;
-  std::vector<EntryChange> unsynced_entries;
+  std::vector<std::shared_ptr<EntryChange>> unsynced_entries;
   std::string link_target;
 };
 
@@ -223,27 +244,28 @@ void FakeFileSystem::LosePower(uint64_t seed) {
   if (power_lost_) return;
   power_lost_ = true;
   std::mt19937_64 random(seed);
-  Lose(*root_, random);
+  std::vector<NodePtr> nodes;
+  Collect(root_, nodes);
+  // Names first, all of them: a rename between two folders survives in both or in none.
+  for (const NodePtr& node : nodes) {
+    const size_t survive = random() % (node->unsynced_entries.size() + 1);
+    for (size_t i = 0; i < survive; ++i) node->unsynced_entries[i]->Apply();
+  }
+  for (const NodePtr& node : nodes) {
+    node->unsynced_entries.clear();
+    node->entries = node->durable_entries;
+    LoseData(*node, random);
+  }
 }
 
-void FakeFileSystem::Lose(Node& node, std::mt19937_64& random) {
-  if (node.kind == Node::Kind::kFolder) {
-    size_t survive = random() % (node.unsynced_entries.size() + 1);
-    for (const Node::EntryChange& change : node.unsynced_entries) {
-      if (survive-- == 0) break;
-      for (const auto& [name, child] : change) {
-        if (child == nullptr) {
-          node.durable_entries.erase(name);
-        } else {
-          node.durable_entries[name] = child;
-        }
-      }
-    }
-    node.unsynced_entries.clear();
-    node.entries = node.durable_entries;
-    for (auto& [name, child] : node.entries) Lose(*child, random);
-    return;
-  }
+void FakeFileSystem::Collect(const NodePtr& node, std::vector<NodePtr>& nodes) {
+  if (std::find(nodes.begin(), nodes.end(), node) != nodes.end()) return;
+  nodes.push_back(node);
+  for (const auto& [name, child] : node->entries) Collect(child, nodes);
+  for (const auto& [name, child] : node->durable_entries) Collect(child, nodes);
+}
+
+void FakeFileSystem::LoseData(Node& node, std::mt19937_64& random) {
   for (const Node::Change& change : node.unsynced) {
     const uint64_t fate = random() % 3;
     if (fate == 0) continue;
@@ -314,7 +336,9 @@ void FakeFileSystem::SetEntry(const NodePtr& folder, const std::string& name, No
   } else {
     folder->entries[name] = node;
   }
-  folder->unsynced_entries.push_back({{name, std::move(node)}});
+  auto change = std::make_shared<Node::EntryChange>();
+  change->entries.push_back({folder, name, std::move(node)});
+  folder->unsynced_entries.push_back(std::move(change));
 }
 
 // ---- One file's bytes ----
@@ -431,14 +455,13 @@ absl::Status FakeFileSystem::RenameLocked(const std::string& from, const std::st
     return absl::FailedPreconditionError(absl::StrCat("rename ", from, " to ", to, ": directory not empty"));
   }
   auto apply = [&](bool) {
-    if (source.folder == target.folder) {
-      source.folder->entries.erase(source.name);
-      source.folder->entries[target.name] = source.node;
-      source.folder->unsynced_entries.push_back({{source.name, nullptr}, {target.name, source.node}});
-    } else {
-      SetEntry(source.folder, source.name, nullptr);
-      SetEntry(target.folder, target.name, source.node);
-    }
+    source.folder->entries.erase(source.name);
+    target.folder->entries[target.name] = source.node;
+    auto change = std::make_shared<Node::EntryChange>();
+    change->entries.push_back({source.folder, source.name, nullptr});
+    change->entries.push_back({target.folder, target.name, source.node});
+    source.folder->unsynced_entries.push_back(change);
+    if (target.folder != source.folder) target.folder->unsynced_entries.push_back(change);
   };
   RETURN_IF_ERROR(BeginCall("rename", to, apply));
   apply(false);
@@ -513,7 +536,7 @@ absl::Status FakeFileSystem::SyncFolderLocked(const std::string& path) {
   if (place.node == nullptr || place.node->kind != Node::Kind::kFolder) return NotFound(path);
   auto apply = [&](bool torn) {
     if (torn) return;
-    place.node->durable_entries = place.node->entries;
+    for (const auto& change : place.node->unsynced_entries) change->Apply();
     place.node->unsynced_entries.clear();
   };
   RETURN_IF_ERROR(BeginCall("sync folder", path, apply));

@@ -114,7 +114,8 @@ class FakeFileSystem : public FileSystem {
   absl::Status MakeFoldersLocked(const std::string& path);
   absl::Status SyncFolderLocked(const std::string& path);
   void LosePower(uint64_t seed);
-  static void Lose(Node& node, std::mt19937_64& random);
+  static void Collect(const NodePtr& node, std::vector<NodePtr>& nodes);
+  static void LoseData(Node& node, std::mt19937_64& random);
   uint64_t UsedBytes(const Node& node) const;
 
   mutable std::mutex mutex_;

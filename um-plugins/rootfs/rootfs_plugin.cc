@@ -64,14 +64,9 @@ std::string RootfsPlugin::SlotPath(Slot slot) const {
 
 absl::StatusOr<RootfsPlugin::Slots> RootfsPlugin::LoadSlots() {
   Slots slots;
-  absl::StatusOr<std::string> bytes = record_.Read();
+  // Older is good enough for the slot that runs, and what it says about the other one is checked against the bytes.
+  const absl::StatusOr<std::string> bytes = record_.ReadOrRestorePrevious();
   if (absl::IsNotFound(bytes.status())) return slots;
-  if (absl::IsDataLoss(bytes.status())) {
-    // Older is good enough for the slot that runs, and what it says about the other one is checked against the bytes.
-    LogWarning("slot record damaged, using the one before", {{"error", std::string(bytes.status().message())}});
-    bytes = record_.ReadPrevious();
-    if (!bytes.ok()) return slots;
-  }
   RETURN_IF_ERROR(bytes.status());
   if (!slots.ParseFromString(*bytes)) return absl::DataLossError(absl::StrCat(record_.path(), " cannot be understood"));
   return slots;
