@@ -1,0 +1,185 @@
+#include "cm/artifacts/artifact_server.h"
+
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <unistd.h>
+
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/crypto/sha256.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+#include "httplib.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr size_t kTokenBytes = 24;
+constexpr size_t kPieceBytes = 256 << 10;
+
+std::string RandomToken() {
+  std::string bytes(kTokenBytes, '\0');
+  RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  return HexEncode(bytes);
+}
+
+absl::Status SplitListen(const std::string& listen, std::string* host, int* port) {
+  const size_t colon = listen.rfind(':');
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(listen.substr(colon + 1), port) || *port < 0 ||
+      *port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", listen, "\" is not host:port"));
+  }
+  *host = listen.substr(0, colon);
+  return absl::OkStatus();
+}
+
+bool IsLoopback(const std::string& host) {
+  return absl::StartsWith(host, "127.") || host == "localhost" || host == "::1" || host == "[::1]";
+}
+
+// An open file for as long as a transfer runs.
+class OpenFile {
+ public:
+  explicit OpenFile(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~OpenFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  bool ok() const { return fd_ >= 0; }
+  // One piece into `sink`.
+  bool SendPiece(uint64_t offset, size_t size, httplib::DataSink& sink) const {
+    std::string piece(std::min(size, kPieceBytes), '\0');
+    const ssize_t got = pread(fd_, piece.data(), piece.size(), static_cast<off_t>(offset));
+    return got > 0 && sink.write(piece.data(), static_cast<size_t>(got));
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+struct ArtifactServer::Impl {
+  std::unique_ptr<httplib::Server> server;
+  std::thread listener;
+  std::string base_url;
+  int port = 0;
+
+  struct Allowed {
+    std::string token;
+    std::map<std::string, FileRange> artifacts;
+  };
+  std::mutex mutex;
+  // By update.
+  std::map<std::string, Allowed> updates;
+
+  // nullopt-like: an empty path when the token does not allow it.
+  FileRange Find(const std::string& token, const std::string& digest) {
+    std::lock_guard lock(mutex);
+    for (const auto& [update, allowed] : updates) {
+      if (allowed.token != token) continue;
+      const auto found = allowed.artifacts.find(digest);
+      if (found != allowed.artifacts.end()) return found->second;
+    }
+    return {};
+  }
+
+  void Answer(const std::string& token, const std::string& hex, httplib::Response& response) {
+    const FileRange range = Find(token, absl::HexStringToBytes(hex));
+    // One answer for a wrong token and an unknown artifact: neither is worth telling apart to a stranger.
+    if (range.path.empty()) {
+      response.status = 404;
+      return;
+    }
+    auto file = std::make_shared<OpenFile>(range.path);
+    if (!file->ok()) {
+      LogWarning("artifact cannot be read", {{"path", range.path}});
+      response.status = 503;
+      return;
+    }
+    response.set_content_provider(range.size, "application/octet-stream",
+                                  [file, start = range.offset](size_t offset, size_t length, httplib::DataSink& sink) {
+                                    return file->SendPiece(start + offset, length, sink);
+                                  });
+  }
+};
+
+ArtifactServer::ArtifactServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ArtifactServer::~ArtifactServer() {
+  impl_->server->stop();
+  impl_->listener.join();
+}
+
+absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const ArtifactServerOptions& options) {
+  std::string host;
+  auto impl = std::make_unique<Impl>();
+  int port = 0;
+  RETURN_IF_ERROR(SplitListen(options.listen, &host, &port));
+  const bool tls = !options.certificate_file.empty();
+  if (tls) {
+    impl->server = std::make_unique<httplib::SSLServer>(options.certificate_file.c_str(), options.key_file.c_str(),
+                                                        options.ca_file.empty() ? nullptr : options.ca_file.c_str());
+    if (!impl->server->is_valid()) {
+      return absl::InvalidArgumentError(absl::StrCat("certificate ", options.certificate_file, " and key ",
+                                                     options.key_file, " cannot be used together"));
+    }
+  } else {
+    if (!IsLoopback(host)) {
+      return absl::InvalidArgumentError(absl::StrCat(options.listen, " can be reached from other computers; add tls"));
+    }
+    impl->server = std::make_unique<httplib::Server>();
+  }
+  Impl* const state = impl.get();
+  impl->server->set_tcp_nodelay(true);
+  impl->server->Get(R"(/a/([0-9a-f]{48})/([0-9a-f]{64}))",
+                    [state](const httplib::Request& request, httplib::Response& response) {
+                      state->Answer(request.matches[1], request.matches[2], response);
+                    });
+  impl->server->Get(R"(/a/([0-9a-f]{64}))", [state](const httplib::Request& request, httplib::Response& response) {
+    const std::string header = request.get_header_value("Authorization");
+    state->Answer(std::string(absl::StripPrefix(header, "Bearer ")), request.matches[1], response);
+  });
+  impl->port = port == 0 ? impl->server->bind_to_any_port(host.c_str())
+                         : (impl->server->bind_to_port(host.c_str(), port) ? port : -1);
+  if (impl->port <= 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, "; is the port taken?"));
+  }
+  impl->base_url = options.public_url.empty() ? absl::StrCat(tls ? "https://" : "http://", host, ":", impl->port)
+                                              : std::string(absl::StripSuffix(options.public_url, "/"));
+  impl->listener = std::thread([state] { state->server->listen_after_bind(); });
+  // stop() before the listener runs would be forgotten.
+  while (!impl->server->is_running()) std::this_thread::yield();
+  return std::unique_ptr<ArtifactServer>(new ArtifactServer(std::move(impl)));
+}
+
+std::string ArtifactServer::Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts) {
+  std::lock_guard lock(impl_->mutex);
+  Impl::Allowed& allowed = impl_->updates[update_id];
+  if (allowed.token.empty()) allowed.token = RandomToken();
+  for (const auto& [digest, range] : artifacts) allowed.artifacts[digest] = range;
+  return allowed.token;
+}
+
+void ArtifactServer::Revoke(const std::string& update_id) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->updates.erase(update_id);
+}
+
+std::string ArtifactServer::UrlOf(const std::string& token, const std::string& sha256) const {
+  return absl::StrCat(impl_->base_url, "/a/", token, "/", HexEncode(sha256));
+}
+
+int ArtifactServer::port() const { return impl_->port; }
+
+}  // namespace tandem::cm

@@ -1,0 +1,147 @@
+#include "cm/artifacts/cache.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/crypto/sha256.h"
+#include "common/log/log.h"
+#include "common/status/status.h"
+#include "common/storage/durable_record.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr char kPart[] = ".part";
+// Left free for everybody else on the disk.
+constexpr uint64_t kReserve = 16 << 20;
+
+bool IsDigestName(const std::string& name) {
+  return name.size() == 2 * kSha256Size && absl::BytesToHexString(absl::HexStringToBytes(name)) == name;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(FileSystem& fs, Stager& stager, std::string folder,
+                                                                   uint64_t limit_bytes) {
+  auto cache = std::unique_ptr<ArtifactCache>(new ArtifactCache(fs, stager, std::move(folder), limit_bytes));
+  RETURN_IF_ERROR(fs.MakeFolders(cache->folder_));
+  RETURN_IF_ERROR(cache->TakeStock());
+  return cache;
+}
+
+absl::Status ArtifactCache::TakeStock() {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(folder_));
+  for (const std::string& name : names) {
+    if (!IsDigestName(name)) continue;
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                     fs_.Open(JoinPath(folder_, name), FileSystem::OpenMode::kReadOnly));
+    ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    Remember(absl::HexStringToBytes(name), size);
+  }
+  return absl::OkStatus();
+}
+
+bool ArtifactCache::IsPinned(const std::string& sha256) const {
+  return std::ranges::any_of(pins_, [&](const auto& pin) { return pin.second.contains(sha256); });
+}
+
+void ArtifactCache::Remember(const std::string& sha256, uint64_t size) {
+  use_order_.push_back(sha256);
+  entries_[sha256] = {.size = size, .use = std::prev(use_order_.end())};
+  size_ += size;
+}
+
+absl::Status ArtifactCache::Forget(const std::string& sha256) {
+  RETURN_IF_ERROR(fs_.Remove(JoinPath(folder_, HexEncode(sha256))));
+  const auto entry = entries_.find(sha256);
+  size_ -= entry->second.size;
+  use_order_.erase(entry->second.use);
+  entries_.erase(entry);
+  return absl::OkStatus();
+}
+
+absl::Status ArtifactCache::MakeRoom(uint64_t size) {
+  uint64_t running = 0;
+  for (const auto& [digest, bytes] : running_) running += bytes;
+  const auto missing = [&]() -> absl::StatusOr<uint64_t> {
+    ASSIGN_OR_RETURN(const uint64_t free, fs_.FreeSpace(folder_));
+    const uint64_t wanted = size_ + running + size;
+    const uint64_t over_limit = wanted > limit_ ? wanted - limit_ : 0;
+    const uint64_t over_disk = size + kReserve > free ? size + kReserve - free : 0;
+    return std::max(over_limit, over_disk);
+  };
+  for (auto oldest = use_order_.begin();;) {
+    ASSIGN_OR_RETURN(const uint64_t bytes, missing());
+    if (bytes == 0) return absl::OkStatus();
+    while (oldest != use_order_.end() && IsPinned(*oldest)) ++oldest;
+    if (oldest == use_order_.end()) {
+      return absl::ResourceExhaustedError(absl::StrCat("the artifact cache ", folder_, " lacks ", bytes, " bytes for ",
+                                                       size, "; free the disk or raise artifacts.cache_limit_bytes"));
+    }
+    const std::string victim = *oldest++;
+    LogInfo("artifact evicted", {{"sha256", HexEncode(victim)}});
+    RETURN_IF_ERROR(Forget(victim));
+  }
+}
+
+absl::Status ArtifactCache::Fetch(const StageRequest& request, const StageObserver& observer) {
+  {
+    std::lock_guard lock(mutex_);
+    if (entries_.contains(request.sha256)) return absl::OkStatus();
+    if (running_.contains(request.sha256)) {
+      return absl::UnavailableError("another UM's request fetches this artifact now; try again");
+    }
+    RETURN_IF_ERROR(MakeRoom(request.size));
+    running_[request.sha256] = request.size;
+  }
+  const absl::Status status = Download(request, observer);
+  std::lock_guard lock(mutex_);
+  running_.erase(request.sha256);
+  if (status.ok()) Remember(request.sha256, request.size);
+  return status;
+}
+
+absl::Status ArtifactCache::Download(const StageRequest& request, const StageObserver& observer) {
+  const std::string path = JoinPath(folder_, HexEncode(request.sha256));
+  DurableRecord progress(fs_, absl::StrCat(path, kPart, ".rec"));
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(path + kPart, FileSystem::OpenMode::kCreate));
+    RETURN_IF_ERROR(stager_.Stage(request, *file, progress, observer));
+    RETURN_IF_ERROR(file->Truncate(request.size));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  RETURN_IF_ERROR(fs_.Rename(path + kPart, path));
+  RETURN_IF_ERROR(fs_.SyncFolder(folder_));
+  return progress.Clear();
+}
+
+absl::StatusOr<std::string> ArtifactCache::Path(const std::string& sha256) {
+  std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(sha256);
+  if (entry == entries_.end()) {
+    return absl::NotFoundError(absl::StrCat("artifact ", HexEncode(sha256), " is not in the cache"));
+  }
+  use_order_.splice(use_order_.end(), use_order_, entry->second.use);
+  return JoinPath(folder_, HexEncode(sha256));
+}
+
+void ArtifactCache::Pin(const std::string& update_id, const std::set<std::string>& sha256s) {
+  std::lock_guard lock(mutex_);
+  pins_[update_id].insert(sha256s.begin(), sha256s.end());
+}
+
+void ArtifactCache::Unpin(const std::string& update_id) {
+  std::lock_guard lock(mutex_);
+  pins_.erase(update_id);
+}
+
+uint64_t ArtifactCache::size_bytes() const {
+  std::lock_guard lock(mutex_);
+  return size_;
+}
+
+}  // namespace tandem::cm
