@@ -1,0 +1,341 @@
+#include "tests/integration/unit_under_test.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/crypto/desired_documents.h"
+#include "grpcpp/create_channel.h"
+#include "tandem/unit/v1/unit.pb.h"
+
+namespace tandem {
+namespace {
+
+constexpr char kNamespace[] = "acme";
+constexpr char kUnit[] = "unit-1";
+
+std::string Binary(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
+
+void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+std::string ReadText(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+template <typename Value>
+Value ValueOrDie(absl::StatusOr<Value> result) {
+  if (!result.ok()) {
+    std::cerr << "test set-up: " << result.status() << std::endl;
+    std::abort();
+  }
+  return *std::move(result);
+}
+
+}  // namespace
+
+UnitUnderTest::UnitUnderTest(std::string cm_extra) : cm_extra_(std::move(cm_extra)), maker_(kNamespace, absl::Now()) {
+  std::string name = (std::filesystem::temp_directory_path() / "unit_XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) std::abort();
+  folder_ = name;
+  WriteText(folder_ + "/keyset.json", maker_.KeySetEnvelope());
+  WriteText(folder_ + "/boot_id", "boot-1\n");
+  broker_ = std::make_unique<Mosquitto>(ValueOrDie(Mosquitto::Start()));
+}
+
+UnitUnderTest::~UnitUnderTest() {
+  ums_.clear();
+  cm_.reset();
+  cloud_.reset();
+  broker_.reset();
+  std::filesystem::remove_all(folder_);
+}
+
+void UnitUnderTest::AddUm(UmSpec spec) {
+  const std::string node_id = spec.node_id;
+  Um& um = ums_[node_id];
+  um.spec = std::move(spec);
+  um.process = std::make_unique<ChildProcess>(
+      std::vector<std::string>{Binary("tandem-mock-um"), "--config", absl::StrCat(folder_, "/", node_id, ".yaml")},
+      absl::StrCat(folder_, "/", node_id, ".log"));
+  WriteUmConfig(um);
+}
+
+void UnitUnderTest::SetBehaviour(const std::string& node_id, std::vector<std::string> behaviour) {
+  ums_.at(node_id).spec.behaviour = std::move(behaviour);
+  WriteUmConfig(ums_.at(node_id));
+}
+
+void UnitUnderTest::WriteUmConfig(const Um& um) {
+  std::string yaml =
+      absl::StrCat("cm: unix:", folder_, "/um.sock\nlog: {level: info}\nums:\n  - node_id: ", um.spec.node_id,
+                   "\n    priority: ", um.spec.priority, "\n    state_dir: ", folder_, "/um-", um.spec.node_id,
+                   "\n    switches_boot: ", um.spec.switches_boot ? "true" : "false",
+                   "\n    components: [{component_id: ", um.spec.node_id, ", component_type: ", um.spec.node_id,
+                   "-type, version: \"", um.spec.version, "\"}]\n");
+  for (const std::string& line : um.spec.behaviour) absl::StrAppend(&yaml, "    ", line, "\n");
+  WriteText(absl::StrCat(folder_, "/", um.spec.node_id, ".yaml"), yaml);
+}
+
+void UnitUnderTest::WriteCmConfig() {
+  std::string yaml = absl::StrCat(
+      "unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", folder_, "/cm\ntrust: {key_set: ", folder_,
+      "/keyset.json}\num_server: {unix_socket: ", folder_, "/um.sock}\nlocal_api: {unix_socket: ", folder_,
+      "/cm.sock}\nboot_id_file: ", folder_, "/boot_id\ncloud: {mqtt: {url: \"", broker_->url(), "\"}}\nnodes:\n");
+  for (const auto& [node_id, um] : ums_) {
+    if (!um.spec.unknown) absl::StrAppend(&yaml, "  - node_id: ", node_id, "\n");
+  }
+  WriteText(folder_ + "/cm.yaml", yaml + cm_extra_);
+}
+
+void UnitUnderTest::ConnectCloud() {
+  const UnitTopics topics(kNamespace, kUnit);
+  MqttHandlers handlers;
+  handlers.message = [this](MqttMessage message) {
+    absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(message.payload);
+    if (!envelope.ok()) return;
+    std::lock_guard lock(mutex_);
+    feedback_.push_back(*std::move(envelope));
+  };
+  handlers.connected = [] {};
+  handlers.disconnected = [](const std::string&) {};
+  MqttOptions options;
+  options.url = broker_->url();
+  options.client_id = "test-cloud";
+  options.backoff = {.first = absl::Milliseconds(50), .max = absl::Milliseconds(200)};
+  cloud_ = ValueOrDie(MqttClient::Create(options, handlers));
+  cloud_->Subscribe(topics.feedback);
+  cloud_->Subscribe(topics.applied);
+  cloud_->Subscribe(topics.provisional);
+  cloud_->Start();
+}
+
+void UnitUnderTest::Start() {
+  WriteCmConfig();
+  cm_ = std::make_unique<ChildProcess>(std::vector<std::string>{Binary("tandem-cm"), "--config", folder_ + "/cm.yaml"},
+                                       folder_ + "/cm.log");
+  ConnectCloud();
+  local_ = local::v1::LocalService::NewStub(
+      grpc::CreateChannel(absl::StrCat("unix:", folder_, "/cm.sock"), grpc::InsecureChannelCredentials()));
+  PowerOn();
+}
+
+void UnitUnderTest::PowerOn() {
+  StartCm();
+  for (auto& [node_id, um] : ums_) StartUm(node_id);
+}
+
+void UnitUnderTest::PowerCut() {
+  KillCm();
+  for (auto& [node_id, um] : ums_) KillUm(node_id);
+}
+
+void UnitUnderTest::StartCm() {
+  cm_wanted_ = true;
+  cm_->Start();
+}
+
+void UnitUnderTest::KillCm() {
+  cm_wanted_ = false;
+  cm_->Kill();
+}
+
+void UnitUnderTest::StartUm(const std::string& node_id) {
+  ums_.at(node_id).wanted = true;
+  ums_.at(node_id).process->Start();
+}
+
+void UnitUnderTest::KillUm(const std::string& node_id) {
+  ums_.at(node_id).wanted = false;
+  ums_.at(node_id).process->Kill();
+}
+
+void UnitUnderTest::RestartUm(const std::string& node_id) {
+  ums_.at(node_id).process->Kill();
+  Supervise();
+}
+
+void UnitUnderTest::Supervise() {
+  if (cm_wanted_ && !cm_->Running()) cm_->Start();
+  for (auto& [node_id, um] : ums_) {
+    if (um.wanted && !um.process->Running()) um.process->Start();
+  }
+  // Everything the cloud has seen is acknowledged, as a fleet does after it has stored it.
+  unit::v1::Ack ack;
+  {
+    std::lock_guard lock(mutex_);
+    for (const MessageEnvelope& message : feedback_) ack.add_msg_ids(message.msg_id);
+  }
+  if (!acks_ || ack.msg_ids().empty()) return;
+  MessageEnvelope envelope;
+  envelope.msg_id = NewMessageId();
+  envelope.type = kAckMessage;
+  envelope.ts = absl::Now();
+  envelope.payload = ValueOrDie(MessageToJson(ack));
+  cloud_
+      ->Publish(
+          {.topic = UnitTopics(kNamespace, kUnit).ack, .payload = ValueOrDie(EncodeMessage(envelope)), .expiry = {}})
+      .IgnoreError();
+}
+
+DesiredEnvelopes UnitUnderTest::MakeDesired(
+    const std::map<std::string, std::string>& versions, uint64_t sequence,
+    const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change) {
+  std::vector<TestComponent> components;
+  std::string id = "release";
+  for (const auto& [node_id, version] : versions) {
+    TestComponent component;
+    component.type = node_id + "-type";
+    component.version = version;
+    component.content = absl::StrCat(node_id, version);
+    components.push_back(component);
+    absl::StrAppend(&id, "-", node_id, version);
+  }
+  release::v1::Release release = maker_.ReleaseOf(id, components);
+  release::v1::Assignment unused;
+  if (change) change(unused, release);
+  const std::string envelope = maker_.Seal(release);
+  release::v1::Assignment assignment = maker_.AssignmentOf(kUnit, sequence, {envelope});
+  assignment.set_attempt(1);
+  if (change) change(assignment, release);
+  DesiredEnvelopes desired = maker_.Desired(kUnit, sequence, {envelope});
+  desired.assignment = maker_.Seal(assignment);
+  return desired;
+}
+
+uint64_t UnitUnderTest::Assign(const std::map<std::string, std::string>& versions, uint32_t attempt) {
+  return Assign(versions,
+                [&](release::v1::Assignment& assignment, release::v1::Release&) { assignment.set_attempt(attempt); });
+}
+
+uint64_t UnitUnderTest::Assign(const std::map<std::string, std::string>& versions,
+                               const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change) {
+  Publish(MakeDesired(versions, ++sequence_, change));
+  return sequence_;
+}
+
+void UnitUnderTest::Publish(const DesiredEnvelopes& desired) {
+  MessageEnvelope envelope;
+  envelope.msg_id = NewMessageId();
+  envelope.type = kDesiredMessage;
+  envelope.ts = absl::Now();
+  envelope.payload = ValueOrDie(SerializeDesired(desired));
+  const MqttMessage message{.topic = UnitTopics(kNamespace, kUnit).desired,
+                            .payload = ValueOrDie(EncodeMessage(envelope)),
+                            .retained = true,
+                            .expiry = {}};
+  const bool published =
+      WaitFor([&] { return cloud_->PublishAndWait(message, absl::Seconds(2)).ok(); }, absl::Seconds(20));
+  if (!published) std::abort();
+}
+
+std::vector<std::string> UnitUnderTest::FeedbackStates() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> states;
+  std::vector<uint64_t> seen;
+  for (const MessageEnvelope& message : feedback_) {
+    if (message.type != kFeedbackMessage) continue;
+    const uint64_t order = message.epoch << 32 | message.seq;
+    if (std::find(seen.begin(), seen.end(), order) != seen.end()) continue;
+    seen.push_back(order);
+    unit::v1::Feedback feedback;
+    if (MessageFromJson(message.payload, feedback).ok()) states.push_back(feedback.state());
+  }
+  return states;
+}
+
+std::string UnitUnderTest::FeedbackReason(const std::string& state) {
+  std::lock_guard lock(mutex_);
+  std::string reason;
+  for (const MessageEnvelope& message : feedback_) {
+    unit::v1::Feedback feedback;
+    if (message.type == kFeedbackMessage && MessageFromJson(message.payload, feedback).ok() &&
+        feedback.state() == state) {
+      reason = feedback.reason();
+    }
+  }
+  return reason;
+}
+
+bool UnitUnderTest::HasFeedback(const std::string& state) {
+  const std::vector<std::string> states = FeedbackStates();
+  return std::find(states.begin(), states.end(), state) != states.end();
+}
+
+std::optional<local::v1::UnitStatus> UnitUnderTest::Status() {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  context.set_wait_for_ready(true);
+  local::v1::UnitStatus status;
+  if (!local_->GetStatus(&context, {}, &status).ok()) return std::nullopt;
+  return status;
+}
+
+std::string UnitUnderTest::Phase() {
+  const auto status = Status();
+  return status.has_value() ? status->phase() : "";
+}
+
+std::string UnitUnderTest::Version(const std::string& node_id) {
+  const auto status = Status();
+  if (!status.has_value()) return "";
+  for (const auto& um : status->ums()) {
+    if (um.node_id() == node_id && !um.components().empty()) return um.components(0).version();
+  }
+  return "";
+}
+
+std::string UnitUnderTest::UmState(const std::string& node_id) {
+  const auto status = Status();
+  if (!status.has_value()) return "";
+  for (const auto& um : status->ums()) {
+    if (um.node_id() == node_id && um.connected()) return um.state();
+  }
+  return "";
+}
+
+bool UnitUnderTest::WaitFor(const std::function<bool()>& condition, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (absl::Now() < deadline) {
+    Supervise();
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
+
+bool UnitUnderTest::WaitForPhase(const std::string& phase) {
+  return WaitFor([&] { return Phase() == phase; });
+}
+
+bool UnitUnderTest::WaitForOutcome(const std::string& outcome) {
+  const bool ended = WaitFor(
+      [&] {
+        const auto status = Status();
+        return status.has_value() && status->phase() == "Idle" && status->last_update().sequence() == sequence_ &&
+               status->last_update().outcome() != "running";
+      },
+      absl::Seconds(60));
+  const auto status = Status();
+  return ended && status.has_value() && status->last_update().outcome() == outcome;
+}
+
+std::string UnitUnderTest::Story() {
+  std::string story;
+  const auto status = Status();
+  if (status.has_value()) absl::StrAppend(&story, "\n--- status ---\n", status->DebugString());
+  absl::StrAppend(&story, "\n--- tandem-cm ---\n", ReadText(folder_ + "/cm.log"));
+  for (const auto& [node_id, um] : ums_) {
+    absl::StrAppend(&story, "\n--- ", node_id, " ---\n", ReadText(absl::StrCat(folder_, "/", node_id, ".log")));
+  }
+  return story;
+}
+
+}  // namespace tandem
