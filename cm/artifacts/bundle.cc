@@ -3,7 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include <filesystem>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -14,99 +14,127 @@
 #include "common/crypto/desired_documents.h"
 #include "common/crypto/sha256.h"
 #include "common/status/status.h"
+#include "common/storage/file_system.h"
 
 namespace tandem::cm {
 namespace {
 
 constexpr char kDesiredMember[] = "desired";
-constexpr char kArtifactFolder[] = "artifacts/";
-constexpr size_t kBlockSize = 64 << 10;
+constexpr char kArtifactPrefix[] = "artifacts/";
+// An update has some hundred components at most.
+constexpr size_t kMaxMembers = 10000;
+constexpr size_t kReadBlock = 64 << 10;
+// A tar ends with two blocks of zeros.
+constexpr uint64_t kEndMark = 1024;
 
-using Archive = std::unique_ptr<archive, decltype(&archive_read_free)>;
+struct ArchiveDeleter {
+  void operator()(archive* a) const { archive_read_free(a); }
+};
+using ArchivePtr = std::unique_ptr<archive, ArchiveDeleter>;
 
-absl::StatusOr<std::string> ReadMember(archive* tar, archive_entry* entry) {
-  const int64_t size = archive_entry_size(entry);
-  if (size < 0 || static_cast<uint64_t>(size) > kMaxDesiredBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("`desired` has ", size, " bytes, more than ", kMaxDesiredBytes));
+absl::Status ArchiveError(archive* a, const std::string& path) {
+  const char* text = archive_error_string(a);
+  const std::string reason = text == nullptr ? "unknown error" : text;
+  if (absl::StrContains(reason, "runcated")) {
+    return absl::DataLossError(absl::StrCat("bundle ", path, " is cut off: ", reason, "; copy it again"));
   }
-  std::string text(static_cast<size_t>(size), '\0');
-  const la_ssize_t got = archive_read_data(tar, text.data(), text.size());
-  if (got != size) return absl::DataLossError("`desired` is cut off");
-  return text;
+  return absl::InvalidArgumentError(
+      absl::StrCat("bundle ", path, " is not a tar made by `tandem-release bundle`: ", reason));
 }
 
-// 32 bytes of a member called artifacts/<64 hex digits>.
-absl::StatusOr<std::string> DigestOfName(const std::string& name) {
-  const absl::string_view hex = absl::StripPrefix(name, kArtifactFolder);
-  const std::string digest = absl::HexStringToBytes(hex);
-  if (hex.size() == name.size() || hex.size() != 2 * kSha256Size || absl::BytesToHexString(digest) != hex) {
+// Cut at a member's end, a tar reads as a shorter one; only the end mark tells.
+absl::Status CheckWhole(const std::string& path, uint64_t file_size) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, FileSystem::Real().Open(path, FileSystem::OpenMode::kReadOnly));
+  if (file_size >= kEndMark) {
+    ASSIGN_OR_RETURN(const std::string end, file->ReadAt(file_size - kEndMark, kEndMark));
+    if (std::ranges::all_of(end, [](char c) { return c == 0; })) return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat("bundle ", path, " is cut off: it has no end mark; copy it again"));
+}
+
+absl::StatusOr<std::string> ReadMember(archive* a, const std::string& path, uint64_t size) {
+  if (size > kMaxDesiredBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("unexpected member \"", name, "\"; a bundle has `desired`, then artifacts/<sha256>"));
+        absl::StrCat("bundle ", path, ": \"desired\" has ", size, " bytes; at most ", kMaxDesiredBytes, " are taken"));
   }
-  return digest;
+  std::string content(size, '\0');
+  const la_ssize_t got = archive_read_data(a, content.data(), content.size());
+  if (got < 0) return ArchiveError(a, path);
+  if (static_cast<uint64_t>(got) != size) {
+    return absl::DataLossError(absl::StrCat("bundle ", path, " is cut off inside \"desired\"; copy it again"));
+  }
+  return content;
 }
 
-absl::StatusOr<Bundle> ReadBundle(archive* tar, const std::string& path, uint64_t file_size) {
-  Bundle bundle;
-  bool first = true;
-  for (archive_entry* entry = nullptr;;) {
-    const int read = archive_read_next_header(tar, &entry);
-    if (read == ARCHIVE_EOF) break;
-    if (read != ARCHIVE_OK) {
-      const char* text = archive_error_string(tar);
-      return first ? absl::InvalidArgumentError(absl::StrCat("not a tar: ", text == nullptr ? "unreadable" : text))
-                   : absl::DataLossError(absl::StrCat("cut off or damaged: ", text == nullptr ? "unreadable" : text));
-    }
-    const std::string name(absl::StripPrefix(archive_entry_pathname(entry), "./"));
-    if (archive_entry_filetype(entry) == AE_IFDIR) continue;
-    if (archive_entry_filetype(entry) != AE_IFREG) {
-      return absl::InvalidArgumentError(absl::StrCat("member \"", name, "\" is not a plain file"));
-    }
-    if (first) {
-      if (name != kDesiredMember) {
-        return absl::InvalidArgumentError(absl::StrCat("the first member is \"", name,
-                                                       "\" instead of `desired`; make the "
-                                                       "bundle with tandem-release bundle"));
-      }
-      ASSIGN_OR_RETURN(const std::string json, ReadMember(tar, entry));
-      ASSIGN_OR_RETURN(DesiredEnvelopes desired, Annotate(ParseDesired(json), "`desired`"));
-      bundle.documents = {.assignment = std::move(desired.assignment),
-                          .releases = std::move(desired.releases),
-                          .release_list = std::move(desired.release_list),
-                          .key_sets = std::move(desired.key_sets)};
-      first = false;
-      continue;
-    }
-    ASSIGN_OR_RETURN(const std::string digest, DigestOfName(name));
-    // What the tar reader has consumed: the data begins here.
-    const FileRange range{.path = path,
-                          .offset = static_cast<uint64_t>(archive_filter_bytes(tar, -1)),
-                          .size = static_cast<uint64_t>(archive_entry_size(entry))};
-    if (range.offset + range.size > file_size) {
-      return absl::DataLossError(absl::StrCat("member \"", name, "\" is cut off: the file ends at ", file_size,
-                                              ", it needs ", range.offset + range.size,
-                                              " bytes; copy the bundle again"));
-    }
-    bundle.artifacts[digest] = range;
+absl::StatusOr<std::string> DigestOfName(const std::string& path, const std::string& name) {
+  absl::string_view hex = name;
+  if (absl::ConsumePrefix(&hex, kArtifactPrefix) && hex.size() == 2 * kSha256Size) {
+    std::string digest = absl::HexStringToBytes(hex);
+    if (HexEncode(digest) == hex) return digest;
   }
-  if (first) return absl::InvalidArgumentError("the bundle is empty");
-  return bundle;
+  return absl::InvalidArgumentError(absl::StrCat("bundle ", path, " has an unexpected member \"", name,
+                                                 "\"; only \"desired\" and artifacts/<sha256> belong there"));
+}
+
+absl::Status TakeDocuments(const std::string& path, const std::string& json, Bundle& bundle) {
+  ASSIGN_OR_RETURN(DesiredEnvelopes desired, Annotate(ParseDesired(json), absl::StrCat("bundle ", path)));
+  bundle.documents = {.assignment = std::move(desired.assignment),
+                      .releases = std::move(desired.releases),
+                      .release_list = std::move(desired.release_list),
+                      .key_sets = std::move(desired.key_sets)};
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<Bundle> OpenBundle(const std::string& path) {
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(path, error);
-  if (error) return ErrnoStatus(error.value(), absl::StrCat("bundle ", path));
-  const Archive tar(archive_read_new(), archive_read_free);
-  // Only what artifacts can be read from at their place: no compression.
-  archive_read_support_filter_none(tar.get());
-  archive_read_support_format_tar(tar.get());
-  if (archive_read_open_filename(tar.get(), path.c_str(), kBlockSize) != ARCHIVE_OK) {
-    return absl::InvalidArgumentError(absl::StrCat("bundle ", path, ": ", archive_error_string(tar.get())));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, FileSystem::Real().Open(path, FileSystem::OpenMode::kReadOnly));
+  ASSIGN_OR_RETURN(const uint64_t file_size, file->Size());
+  ArchivePtr a(archive_read_new());
+  archive_read_support_format_tar(a.get());
+  if (archive_read_open_filename(a.get(), path.c_str(), kReadBlock) != ARCHIVE_OK) return ArchiveError(a.get(), path);
+
+  Bundle bundle;
+  bool first = true;
+  for (size_t members = 0;; ++members) {
+    archive_entry* entry = nullptr;
+    const int result = archive_read_next_header(a.get(), &entry);
+    if (result == ARCHIVE_EOF) break;
+    if (result != ARCHIVE_OK) return ArchiveError(a.get(), path);
+    if (members >= kMaxMembers) {
+      return absl::InvalidArgumentError(absl::StrCat("bundle ", path, " has more than ", kMaxMembers, " members"));
+    }
+    const char* raw_name = archive_entry_pathname(entry);
+    const std::string name(absl::StripPrefix(raw_name == nullptr ? "" : raw_name, "./"));
+    // Plain `tar` adds the folder itself.
+    if (archive_entry_filetype(entry) == AE_IFDIR) continue;
+    const auto size = static_cast<uint64_t>(archive_entry_size(entry));
+    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_sparse_count(entry) > 0 ||
+        archive_entry_hardlink(entry) != nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("bundle ", path, ": \"", name, "\" is no plain file"));
+    }
+    // What was consumed so far ends where the member's bytes begin: no filter changes them.
+    const auto offset = static_cast<uint64_t>(archive_filter_bytes(a.get(), 0));
+    if (size > file_size || offset > file_size - size) {
+      return absl::DataLossError(absl::StrCat("bundle ", path, " is cut off inside \"", name, "\": it has ", file_size,
+                                              " bytes; copy it again"));
+    }
+    if (first) {
+      if (name != kDesiredMember) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("bundle ", path, " begins with \"", name, "\"; \"desired\" must come first"));
+      }
+      ASSIGN_OR_RETURN(const std::string json, ReadMember(a.get(), path, size));
+      RETURN_IF_ERROR(TakeDocuments(path, json, bundle));
+      first = false;
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::string digest, DigestOfName(path, name));
+    bundle.artifacts[digest] = {.path = path, .offset = offset, .size = size};
   }
-  return Annotate(ReadBundle(tar.get(), path, size), absl::StrCat("bundle ", path));
+  if (first) return absl::InvalidArgumentError(absl::StrCat("bundle ", path, " is empty"));
+  RETURN_IF_ERROR(CheckWhole(path, file_size));
+  return bundle;
 }
 
 }  // namespace tandem::cm
