@@ -1,0 +1,286 @@
+// tandem-release from the outside: what a release manager does, and what a unit makes of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "cm/artifacts/bundle.h"
+#include "cm/cloud/mqtt_bridge.h"
+#include "cm/trust/verifier.h"
+#include "common/process/run_command.h"
+#include "common/storage/file_system.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/mosquitto.h"
+
+namespace tandem {
+namespace {
+
+using testing::HasSubstr;
+
+class ReleaseToolTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = testing::TempDir() + "release_test_XXXXXX";
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    Write("rootfs.img", std::string(3'000'000, 'r'));
+    Write("maps.bin", "maps");
+    Write("spec.yaml", R"(
+namespace: acme
+release_id: gw-2
+components:
+  - {component_type: linux, component_id: rootfs, version: 2.0.0, file: rootfs.img}
+  - {component_type: maps, plane: model, version: "8", file: maps.bin}
+probes:
+  - {name: web, http: {url: "http://127.0.0.1/health"}, grace: 10s}
+)");
+    for (const char* key : {"root", "rel1", "rel2"}) Ok(absl::StrCat("key new --out @/", key, ".pem"));
+    Ok("key new --out @/online.pem --algorithm ecdsa-p256");
+    Ok("keyset new --namespace acme --root @/root.pem --release @/rel1.pem.pub @/rel2.pem.pub --release-threshold 2 "
+       "--assignment @/online.pem.pub --out @/keys.json");
+    Ok("create --spec @/spec.yaml --out @/site --key @/rel1.pem");
+    Ok("sign @/site/releases/gw-2.json --key @/rel2.pem");
+    Ok("list --namespace acme --release @/site/releases/gw-2.json --key @/rel1.pem @/rel2.pem --out @/list.json");
+    Ok("assign --namespace acme --unit gw --sequence 7 --release @/site/releases/gw-2.json --base-url "
+       "http://127.0.0.1:1/ --key @/online.pem --out @/assignment.json");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // "@" stands for the test's folder.
+  Command CommandOf(const std::string& line) {
+    Command command;
+    command.argv = {TANDEM_RELEASE_BINARY};
+    for (absl::string_view word : absl::StrSplit(line, ' ', absl::SkipEmpty())) {
+      std::string argument(word);
+      if (argument[0] == '@') argument.replace(0, 1, folder_);
+      command.argv.push_back(argument);
+    }
+    return command;
+  }
+  CommandResult Run(const std::string& line) {
+    absl::StatusOr<CommandResult> result = RunCommand(CommandOf(line));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return *result;
+  }
+  std::string Ok(const std::string& line) {
+    const CommandResult result = Run(line);
+    EXPECT_EQ(result.exit_code, 0) << line << "\n" << result.error_output;
+    return result.output;
+  }
+  std::string Fails(const std::string& line) {
+    const CommandResult result = Run(line);
+    EXPECT_EQ(result.exit_code, 1) << line << "\n" << result.output;
+    return result.error_output;
+  }
+  void Write(const std::string& name, const std::string& content) { std::ofstream(folder_ + "/" + name) << content; }
+
+  static constexpr char kDocuments[] =
+      "--assignment @/assignment.json --release @/site/releases/gw-2.json --list @/list.json --key-set @/keys.json";
+  void MakeBundle() { Ok(absl::StrCat("bundle ", kDocuments, " --artifacts @/site/artifacts --out @/b.tar")); }
+
+  // A unit that trusts the key set.
+  absl::StatusOr<cm::AcceptedDesired> AsUnit(const cm::DesiredDocuments& documents) {
+    record::v1::TrustRecord trust;
+    trust.add_key_sets(*FileSystem::Real().ReadFile(folder_ + "/keys.json"));
+    trust.set_key_set_version(1);
+    return cm::VerifyDesired(documents,
+                             {.unit_id = "gw",
+                              .name_space = "acme",
+                              .installed = {{"rootfs", "linux", "1.0.0"}, {"maps", "maps", "7"}},
+                              .now = absl::Now()},
+                             trust);
+  }
+
+  std::string folder_;
+};
+
+TEST_F(ReleaseToolTest, AUnitAcceptsWhatTheToolMade) {
+  MakeBundle();
+  absl::StatusOr<cm::Bundle> bundle = cm::OpenBundle(folder_ + "/b.tar");
+  ASSERT_TRUE(bundle.ok()) << bundle.status();
+  absl::StatusOr<cm::AcceptedDesired> accepted = AsUnit(bundle->documents);
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  ASSERT_EQ(accepted->releases.size(), 1u);
+  const release::v1::Release& release = accepted->releases[0].release;
+  ASSERT_EQ(release.components_size(), 2);
+  EXPECT_EQ(release.components(0).chunks().digests().size(), 3u * 32);
+  EXPECT_EQ(release.health().probes(0).name(), "web");
+  // The bytes of the artifact are where the bundle says.
+  const cm::FileRange range = bundle->artifacts.at(release.components(1).sha256());
+  auto file = FileSystem::Real().Open(range.path, FileSystem::OpenMode::kReadOnly);
+  EXPECT_EQ(*(*file)->ReadAt(range.offset, range.size), "maps");
+}
+
+TEST_F(ReleaseToolTest, GoodBundlesVerifyAndDamagedOnesDoNot) {
+  MakeBundle();
+  EXPECT_THAT(Ok("verify @/b.tar @/list.json @/assignment.json --key-set @/keys.json"), HasSubstr("b.tar: good"));
+  std::string bytes = *FileSystem::Real().ReadFile(folder_ + "/b.tar");
+  const size_t artifact = bytes.rfind("rrrr");
+  bytes[artifact] = 'x';
+  Write("b.tar", bytes);
+  EXPECT_THAT(Fails("verify @/b.tar --key-set @/keys.json"), HasSubstr("does not match its name"));
+  EXPECT_THAT(Fails("verify @/list.json --key-set @/keys.json --at 2999-01-01"), HasSubstr("expired"));
+}
+
+TEST_F(ReleaseToolTest, ATooSmallNumberOfSignaturesIsFound) {
+  Ok("list --from @/list.json --key @/rel1.pem --out @/half.json");
+  EXPECT_THAT(Fails("verify @/half.json --key-set @/keys.json"), HasSubstr("signed by 1 of the 2 keys"));
+  Ok("sign @/half.json --key @/rel2.pem");
+  Ok("verify @/half.json --key-set @/keys.json");
+}
+
+TEST_F(ReleaseToolTest, AWithdrawnReleaseIsRefusedByTheUnit) {
+  Ok("list --from @/list.json --withdraw @/site/releases/gw-2.json --key @/rel1.pem @/rel2.pem --out @/list.json");
+  MakeBundle();
+  EXPECT_EQ(AsUnit(cm::OpenBundle(folder_ + "/b.tar")->documents).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(ReleaseToolTest, KeysRotate) {
+  Ok("key new --out @/root2.pem");
+  Ok("key new --out @/online2.pem");
+  Ok("keyset rotate --from @/keys.json --root @/root2.pem --assignment @/online2.pem.pub --sign @/root.pem "
+     "@/root2.pem --out @/keys2.json");
+  Ok("verify @/keys2.json --key-set @/keys.json");
+  EXPECT_THAT(Fails("verify @/assignment.json --key-set @/keys.json @/keys2.json"), HasSubstr("role assignment"));
+}
+
+TEST_F(ReleaseToolTest, AReleaseIsNotOverwritten) {
+  EXPECT_THAT(Fails("create --spec @/spec.yaml --out @/site"), HasSubstr("immutable"));
+}
+
+TEST_F(ReleaseToolTest, InspectWritesJsonForPrograms) {
+  MakeBundle();
+  const nlohmann::json bundle = nlohmann::json::parse(Ok("inspect @/b.tar --json"));
+  EXPECT_EQ(bundle["assignment"]["document"]["sequence"], "7");
+  EXPECT_EQ(bundle["artifacts"].size(), 2u);
+  EXPECT_THAT(Ok("inspect @/assignment.json"), HasSubstr("unit_id: gw"));
+}
+
+TEST_F(ReleaseToolTest, MistakesOnTheCommandLineAreUsageErrors) {
+  EXPECT_EQ(Run("no-such-command").exit_code, 2);
+  EXPECT_EQ(Run("assign --namespace acme").exit_code, 2);
+  EXPECT_EQ(Run("--help").exit_code, 0);
+}
+
+// ---- deploy, with a unit that only talks ----
+
+class DeployTest : public ReleaseToolTest {
+ protected:
+  // Starts `deploy`; its result is there after Finish().
+  void Deploy(const std::string& options = "--timeout 30s") {
+    command_ = CommandOf(absl::StrCat("deploy --broker ", broker_.url(), " ", kDocuments, " ", options));
+    command_.timeout = absl::Seconds(60);
+    thread_ = std::thread([this] {
+      absl::StatusOr<CommandResult> result = RunCommand(command_);
+      loop_.Post([this, result = std::move(result)] { result_ = result; });
+    });
+  }
+  bool RunUntil(const std::function<bool()>& done) {
+    const absl::Duration deadline = Clock::Real().Monotonic() + absl::Seconds(40);
+    while (!done()) {
+      if (Clock::Real().Monotonic() > deadline) return false;
+      if (loop_.RunReady() == 0) std::this_thread::yield();
+    }
+    return true;
+  }
+  CommandResult Finish() {
+    EXPECT_TRUE(RunUntil([this] { return result_.ok() || !absl::IsUnknown(result_.status()); }));
+    thread_.join();
+    EXPECT_TRUE(result_.ok()) << result_.status();
+    return result_.ok() ? *result_ : CommandResult{};
+  }
+  void StartUnit() {
+    cm::MqttBridgeOptions options;
+    options.unit_id = "gw";
+    options.name_space = "acme";
+    options.state_dir = folder_;
+    options.boot_id = "boot";
+    options.mqtt.url = broker_.url();
+    unit_ = *cm::MqttBridge::Create(loop_, FileSystem::Real(), Clock::Real(), options);
+    cm::CloudCallbacks callbacks;
+    callbacks.desired = [this](cm::DesiredDocuments documents) { desired_.push_back(std::move(documents)); };
+    callbacks.verdict = [this](const unit::v1::Verdict& verdict) { verdicts_.push_back(verdict); };
+    ASSERT_TRUE(unit_->Start(callbacks).ok());
+  }
+  void Say(const std::string& state, const std::string& reason) {
+    unit::v1::Feedback feedback;
+    feedback.set_sequence(7);
+    feedback.set_state(state);
+    feedback.set_reason(reason);
+    ASSERT_TRUE(unit_->QueueFeedback(feedback).ok());
+  }
+  static unit::v1::Applied Applied() {
+    unit::v1::Applied applied;
+    applied.set_sequence(7);
+    applied.add_components()->set_component_id("rootfs");
+    applied.mutable_components(0)->set_version("2.0.0");
+    return applied;
+  }
+
+  Mosquitto broker_ = *Mosquitto::Start();
+  EventLoop loop_{Clock::Real()};
+  std::unique_ptr<cm::MqttBridge> unit_;
+  std::vector<cm::DesiredDocuments> desired_;
+  std::vector<unit::v1::Verdict> verdicts_;
+  Command command_;
+  std::thread thread_;
+  absl::StatusOr<CommandResult> result_ = absl::UnknownError("runs");
+};
+
+TEST_F(DeployTest, EndsWithZeroWhenTheUnitAppliedAndEverythingWasAcknowledged) {
+  StartUnit();
+  Deploy();
+  ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+  EXPECT_TRUE(AsUnit(desired_[0]).ok()) << AsUnit(desired_[0]).status();
+  Say("accepted", "");
+  ASSERT_TRUE(RunUntil([this] { return unit_->state().outbox_messages == 0; }));
+  ASSERT_TRUE(unit_->QueueApplied(Applied()).ok());
+  const CommandResult result = Finish();
+  EXPECT_EQ(result.exit_code, 0) << result.error_output;
+  EXPECT_THAT(result.output, HasSubstr("accepted"));
+  EXPECT_THAT(result.output, HasSubstr("rootfs 2.0.0"));
+}
+
+TEST_F(DeployTest, EndsWithOneAndTheReasonWhenTheUnitReverted) {
+  StartUnit();
+  Deploy();
+  ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+  Say("reverted", "probe \"web\" failed: status 500");
+  const CommandResult result = Finish();
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.error_output, HasSubstr("probe \"web\" failed: status 500"));
+}
+
+TEST_F(DeployTest, AnswersAProvisionalReport) {
+  StartUnit();
+  Deploy("--timeout 30s --verdict verified");
+  ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+  ASSERT_TRUE(unit_->QueueProvisional(Applied()).ok());
+  ASSERT_TRUE(RunUntil([this] { return !verdicts_.empty(); }));
+  EXPECT_TRUE(verdicts_[0].verified());
+  EXPECT_EQ(verdicts_[0].sequence(), 7u);
+  ASSERT_TRUE(unit_->QueueApplied(Applied()).ok());
+  EXPECT_EQ(Finish().exit_code, 0);
+}
+
+TEST_F(DeployTest, EndsWithOneWhenTheUnitIsSilent) {
+  Deploy("--timeout 1s");
+  const CommandResult result = Finish();
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.error_output, HasSubstr("has not finished within 1s"));
+  // The unit finds the desired state when it comes.
+  StartUnit();
+  EXPECT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+}
+
+}  // namespace
+}  // namespace tandem
