@@ -4,6 +4,7 @@
 #include <openssl/rand.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -24,6 +25,8 @@ namespace {
 
 constexpr size_t kTokenBytes = 24;
 constexpr size_t kPieceBytes = 256 << 10;
+// An idle connection holds up the server's end for so long.
+constexpr time_t kKeepAliveSeconds = 1;
 
 std::string RandomToken() {
   std::string bytes(kTokenBytes, '\0');
@@ -82,6 +85,8 @@ struct ArtifactServer::Impl {
   std::mutex mutex;
   // By update.
   std::map<std::string, Allowed> updates;
+  // Ends the transfers that run.
+  std::atomic<bool> stopping = false;
 
   // nullopt-like: an empty path when the token does not allow it.
   FileRange Find(const std::string& token, const std::string& digest) {
@@ -107,16 +112,18 @@ struct ArtifactServer::Impl {
       response.status = 503;
       return;
     }
-    response.set_content_provider(range.size, "application/octet-stream",
-                                  [file, start = range.offset](size_t offset, size_t length, httplib::DataSink& sink) {
-                                    return file->SendPiece(start + offset, length, sink);
-                                  });
+    response.set_content_provider(
+        range.size, "application/octet-stream",
+        [this, file, start = range.offset](size_t offset, size_t length, httplib::DataSink& sink) {
+          return !stopping && file->SendPiece(start + offset, length, sink);
+        });
   }
 };
 
 ArtifactServer::ArtifactServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 ArtifactServer::~ArtifactServer() {
+  impl_->stopping = true;
   impl_->server->stop();
   impl_->listener.join();
 }
@@ -142,6 +149,12 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
   }
   Impl* const state = impl.get();
   impl->server->set_tcp_nodelay(true);
+  impl->server->set_keep_alive_timeout(kKeepAliveSeconds);
+  // Without SO_REUSEPORT, the library's default, by which a second server would silently take half of the requests.
+  impl->server->set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
   impl->server->Get(R"(/a/([0-9a-f]{48})/([0-9a-f]{64}))",
                     [state](const httplib::Request& request, httplib::Response& response) {
                       state->Answer(request.matches[1], request.matches[2], response);

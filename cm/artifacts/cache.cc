@@ -88,6 +88,18 @@ absl::Status ArtifactCache::MakeRoom(uint64_t size) {
   }
 }
 
+absl::Status ArtifactCache::DropAbandonedParts(const std::string& wanted) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(folder_));
+  for (const std::string& name : names) {
+    const size_t part = name.find(kPart);
+    if (part == std::string::npos || !IsDigestName(name.substr(0, part))) continue;
+    const std::string digest = absl::HexStringToBytes(name.substr(0, part));
+    if (digest == wanted || running_.contains(digest) || IsPinned(digest)) continue;
+    RETURN_IF_ERROR(fs_.Remove(JoinPath(folder_, name)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ArtifactCache::Fetch(const StageRequest& request, const StageObserver& observer) {
   {
     std::lock_guard lock(mutex_);
@@ -95,6 +107,7 @@ absl::Status ArtifactCache::Fetch(const StageRequest& request, const StageObserv
     if (running_.contains(request.sha256)) {
       return absl::UnavailableError("another UM's request fetches this artifact now; try again");
     }
+    RETURN_IF_ERROR(DropAbandonedParts(request.sha256));
     RETURN_IF_ERROR(MakeRoom(request.size));
     running_[request.sha256] = request.size;
   }

@@ -24,7 +24,7 @@ namespace tandem::cm {
 // downloads resume.
 class ArtifactCache {
  public:
-  // Makes `folder`, and takes stock of it: complete artifacts stay, least recently modified first in line for eviction.
+  // Makes `folder`, and takes stock of it: complete artifacts stay, in line for eviction by name.
   // `fs` and `stager` must outlive the cache.
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(FileSystem& fs, Stager& stager, std::string folder,
                                                              uint64_t limit_bytes);
@@ -59,6 +59,8 @@ class ArtifactCache {
   bool IsPinned(const std::string& sha256) const;
   // Evicts until `size` more bytes fit; the caller holds the lock.
   absl::Status MakeRoom(uint64_t size);
+  // Downloads that nobody wants any more: not pinned, not running, not `wanted`. The caller holds the lock.
+  absl::Status DropAbandonedParts(const std::string& wanted);
   void Remember(const std::string& sha256, uint64_t size);
   absl::Status Forget(const std::string& sha256);
   absl::Status Download(const StageRequest& request, const StageObserver& observer);

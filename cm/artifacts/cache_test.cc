@@ -1,0 +1,148 @@
+#include "cm/artifacts/cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/crypto/sha256.h"
+#include "common/net/fake_http_fetcher.h"
+#include "common/storage/fake_file_system.h"
+
+namespace tandem::cm {
+namespace {
+
+using testing::HasSubstr;
+
+class CacheTest : public testing::Test {
+ protected:
+  std::unique_ptr<ArtifactCache> Open(uint64_t limit = 1 << 20) {
+    absl::StatusOr<std::unique_ptr<ArtifactCache>> cache = ArtifactCache::Open(fs_, stager_, "/cache", limit);
+    EXPECT_TRUE(cache.ok()) << cache.status();
+    return *std::move(cache);
+  }
+  // Served at its own URL.
+  StageRequest Request(const std::string& content) {
+    const std::string digest = Sha256(content);
+    const std::string url = "http://m/" + HexEncode(digest);
+    fetcher_.Serve(url, content);
+    StageRequest request;
+    request.urls = {url};
+    request.sha256 = digest;
+    request.size = content.size();
+    request.deadline = absl::Minutes(1);
+    return request;
+  }
+  static std::string Content(char c, size_t size = 300 << 10) { return std::string(size, c); }
+
+  FakeFileSystem fs_;
+  FakeHttpFetcher fetcher_;
+  FakeClock clock_;
+  Stager stager_{fetcher_, clock_};
+};
+
+TEST_F(CacheTest, FetchesOnceAndKeepsOverARestart) {
+  const StageRequest request = Request(Content('a'));
+  {
+    std::unique_ptr<ArtifactCache> cache = Open();
+    EXPECT_EQ(cache->Path(request.sha256).status().code(), absl::StatusCode::kNotFound);
+    ASSERT_TRUE(cache->Fetch(request, {}).ok());
+    ASSERT_TRUE(cache->Fetch(request, {}).ok());
+    EXPECT_EQ(fetcher_.bytes_sent(request.urls[0]), request.size);
+  }
+  fs_.PowerCut(1);
+  fs_.Reboot();
+  std::unique_ptr<ArtifactCache> cache = Open();
+  EXPECT_EQ(cache->size_bytes(), request.size);
+  absl::StatusOr<std::string> path = cache->Path(request.sha256);
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(*fs_.ReadFile(*path), Content('a'));
+}
+
+TEST_F(CacheTest, TheLeastRecentlyUsedGoesFirst) {
+  std::unique_ptr<ArtifactCache> cache = Open();
+  const StageRequest a = Request(Content('a'));
+  const StageRequest b = Request(Content('b'));
+  const StageRequest c = Request(Content('c'));
+  const StageRequest d = Request(Content('d'));
+  for (const StageRequest& request : {a, b, c}) ASSERT_TRUE(cache->Fetch(request, {}).ok());
+  ASSERT_TRUE(cache->Path(a.sha256).ok());
+  ASSERT_TRUE(cache->Fetch(d, {}).ok());
+  EXPECT_TRUE(cache->Path(a.sha256).ok());
+  EXPECT_FALSE(cache->Path(b.sha256).ok());
+  EXPECT_TRUE(cache->Path(c.sha256).ok());
+  EXPECT_LE(cache->size_bytes(), uint64_t{1} << 20);
+}
+
+TEST_F(CacheTest, WhatIsPinnedStaysUntilTheLastPinGoes) {
+  std::unique_ptr<ArtifactCache> cache = Open(700 << 10);
+  const StageRequest a = Request(Content('a'));
+  const StageRequest b = Request(Content('b'));
+  const StageRequest c = Request(Content('c'));
+  cache->Pin("update-1", {a.sha256, b.sha256});
+  cache->Pin("update-2", {b.sha256});
+  ASSERT_TRUE(cache->Fetch(a, {}).ok());
+  ASSERT_TRUE(cache->Fetch(b, {}).ok());
+  const absl::Status full = cache->Fetch(c, {});
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("lacks "));
+  cache->Unpin("update-1");
+  ASSERT_TRUE(cache->Fetch(c, {}).ok());
+  EXPECT_FALSE(cache->Path(a.sha256).ok());
+  EXPECT_TRUE(cache->Path(b.sha256).ok());
+}
+
+TEST_F(CacheTest, AFullDiskIsSaidWithTheMissingBytes) {
+  fs_.SetCapacity(17 << 20);
+  std::unique_ptr<ArtifactCache> cache = Open(uint64_t{1} << 30);
+  const absl::Status status = cache->Fetch(Request(Content('a', 2 << 20)), {});
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("free the disk"));
+}
+
+TEST_F(CacheTest, WrongBytesNeverGetAName) {
+  std::unique_ptr<ArtifactCache> cache = Open();
+  StageRequest request = Request(Content('a'));
+  fetcher_.CorruptAt(request.urls[0], 5000);
+  EXPECT_EQ(cache->Fetch(request, {}).code(), absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(cache->Path(request.sha256).ok());
+  EXPECT_EQ(Open()->size_bytes(), 0u);
+}
+
+TEST_F(CacheTest, DownloadsThatNobodyWantsAnyMoreDoNotFillTheDisk) {
+  std::unique_ptr<ArtifactCache> cache = Open();
+  StageRequest broken = Request(Content('a'));
+  fetcher_.CorruptAt(broken.urls[0], 5000);
+  const std::string part = "/cache/" + HexEncode(broken.sha256) + ".part";
+  cache->Pin("update-1", {broken.sha256});
+  ASSERT_FALSE(cache->Fetch(broken, {}).ok());
+  ASSERT_TRUE(cache->Fetch(Request(Content('b')), {}).ok());
+  EXPECT_TRUE(fs_.Exists(part)) << "a download of a running update is resumed";
+  cache->Unpin("update-1");
+  ASSERT_TRUE(cache->Fetch(Request(Content('c')), {}).ok());
+  EXPECT_FALSE(fs_.Exists(part));
+}
+
+TEST_F(CacheTest, APowerCutAnywhereLeavesNothingHalf) {
+  const std::string content = Content('p', 64 << 10);
+  for (uint64_t call = 1;; ++call) {
+    FakeFileSystem fs;
+    {
+      absl::StatusOr<std::unique_ptr<ArtifactCache>> cache = ArtifactCache::Open(fs, stager_, "/cache", 1 << 20);
+      ASSERT_TRUE(cache.ok()) << cache.status();
+      fs.CutPowerAtCall(call, call);
+      (*cache)->Fetch(Request(content), {}).IgnoreError();
+    }
+    if (!fs.power_lost()) break;
+    fs.Reboot();
+    absl::StatusOr<std::unique_ptr<ArtifactCache>> after = ArtifactCache::Open(fs, stager_, "/cache", 1 << 20);
+    ASSERT_TRUE(after.ok()) << after.status();
+    if (absl::StatusOr<std::string> path = (*after)->Path(Sha256(content)); path.ok()) {
+      EXPECT_EQ(*fs.ReadFile(*path), content) << "cut at call " << call;
+    }
+    EXPECT_TRUE((*after)->Fetch(Request(content), {}).ok()) << "cut at call " << call;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cm
