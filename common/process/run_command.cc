@@ -72,6 +72,7 @@ bool ReadAvailable(int fd, size_t limit, std::string& kept) {
 // environ with `added` in front of and instead of what has the same name.
 std::vector<std::string> Environment(const std::vector<std::pair<std::string, std::string>>& added) {
   std::vector<std::string> result;
+  result.reserve(added.size());
   for (const auto& [name, value] : added) result.push_back(absl::StrCat(name, "=", value));
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view line = *entry;

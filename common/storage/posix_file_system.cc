@@ -180,9 +180,10 @@ class PosixFileSystem : public FileSystem {
 
   absl::Status WriteFileAtomically(const std::string& path, std::string_view content) override {
     ASSIGN_OR_RETURN(auto temporary, OpenTemporary(path));
-    const auto& [fd, name] = temporary;
-    absl::Status status = WriteAll(fd.get(), name, 0, content);
-    if (status.ok() && RetryOnSignal([&] { return fsync(fd.get()); }) < 0) status = LastError("sync", name);
+    const int fd = temporary.first.get();
+    const std::string& name = temporary.second;
+    absl::Status status = WriteAll(fd, name, 0, content);
+    if (status.ok() && RetryOnSignal([&] { return fsync(fd); }) < 0) status = LastError("sync", name);
     if (status.ok()) status = Rename(name, path);
     if (!status.ok()) {
       // A full disk must not stay full because of us.

@@ -128,6 +128,7 @@ class Machine {
     dup2(output, STDERR_FILENO);
     for (const auto& [key, value] : environment) setenv(key.c_str(), value.c_str(), 1);
     std::vector<char*> words;
+    words.reserve(argv.size() + 1);
     for (std::string& word : argv) words.push_back(word.data());
     words.push_back(nullptr);
     execvp(words[0], words.data());
