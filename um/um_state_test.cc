@@ -15,6 +15,8 @@ struct Published {
   WireState to;
 };
 
+void PrintTo(const Published& p, std::ostream* out) { *out << Name(p.from) << " " << Name(p.command); }
+
 // The transitions published for updatemanager.v2, and the ones that Tandem adds (PREPARED -Revert-> IDLE,
 // FAILED -Start->, Apply and Revert that fail).
 class UmTableTest : public testing::TestWithParam<Published> {};

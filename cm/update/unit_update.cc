@@ -510,11 +510,14 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
       if (!IsBusy(participant)) participant.sent = UmCommand::kNone;
       continue;
     }
+    // A UM that works is told when it is done; only a preparation can be cancelled.
+    const bool cancels = wanted == UmCommand::kRevert && participant.state == UmState::kIdle;
+    if (participant.installing && !cancels) continue;
     const bool again = wanted == participant.sent;
     const bool unanswered = again && !participant.answered;
     if (again) {
       // A UM may be silent for as long as a download takes; any other command is worth repeating.
-      if (participant.installing || (unanswered && wanted == UmCommand::kPrepare)) continue;
+      if (unanswered && wanted == UmCommand::kPrepare) continue;
       if (participant.since_sent < participant.resend_after) continue;
       participant.resend_after = std::min(participant.resend_after * 2, limits.resend_max);
     } else {

@@ -122,8 +122,12 @@ void UnitUnderTest::Start() {
   cm_ = std::make_unique<ChildProcess>(std::vector<std::string>{Binary("tandem-cm"), "--config", folder_ + "/cm.yaml"},
                                        folder_ + "/cm.log");
   ConnectCloud();
-  local_ = local::v1::LocalService::NewStub(
-      grpc::CreateChannel(absl::StrCat("unix:", folder_, "/cm.sock"), grpc::InsecureChannelCredentials()));
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
+  local_ = local::v1::LocalService::NewStub(grpc::CreateCustomChannel(
+      absl::StrCat("unix:", folder_, "/cm.sock"), grpc::InsecureChannelCredentials(), arguments));
   PowerOn();
 }
 

@@ -72,13 +72,19 @@ int Fail(const Options& options, const grpc::Status& status) {
   return 1;
 }
 
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  // `watch` has a pause of its own between its tries.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 300);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
 class Client {
  public:
   explicit Client(Options options)
-      : options_(std::move(options)),
-        stub_(
-            LocalService::NewStub(grpc::CreateChannel("unix:" + options_.socket, grpc::InsecureChannelCredentials()))) {
-  }
+      : options_(std::move(options)), stub_(LocalService::NewStub(Connect("unix:" + options_.socket))) {}
 
   int Status() {
     UnitStatus status;
