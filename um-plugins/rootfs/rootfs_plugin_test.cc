@@ -391,6 +391,20 @@ TEST(RootfsPluginTest, CancelsAndResumes) {
   EXPECT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
 }
 
+TEST(RootfsPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
+  Computer computer;
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  um::Artifact other = computer.NewVersion();
+  other.version = "3.0";
+  other.sha256 = Sha256(Image('3'));
+  computer.fetcher_.FailAt(kUrl, 20'000, absl::NotFoundError("404"));
+  EXPECT_TRUE(absl::IsNotFound(computer.plugin_->Prepare({other}, computer.operation_)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Start(computer.operation_).status()));
+  computer.Boot();
+  EXPECT_EQ(computer.running_, boot::Slot::kA);
+}
+
 TEST(RootfsPluginTest, StartWithoutPrepareIsRefused) {
   Computer computer;
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Start(computer.operation_).status()));
