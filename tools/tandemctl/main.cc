@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "CLI/CLI.hpp"
@@ -183,13 +184,13 @@ class Client {
     return 0;
   }
 
-  // An update was seen to run, and it is over now.
+  // An update that ran, or ended, since the first look is over now.
   bool IsDone(const UnitStatus& status) {
+    if (!first_look_.has_value()) first_look_ = status.last_update().update_id();
     if (status.has_update()) seen_running_ = status.update().update_id();
     if (status.phase() == "NeedsService") return true;
-    return status.phase() == "Idle" && status.has_last_update() &&
-           (seen_running_.empty() || status.last_update().update_id() == seen_running_) &&
-           (!seen_running_.empty() || connected_status_.has_last_update());
+    const std::string& last = status.last_update().update_id();
+    return status.phase() == "Idle" && !last.empty() && (last == seen_running_ || last != *first_look_);
   }
 
   void Show(const UnitStatus& status) {
@@ -217,6 +218,7 @@ class Client {
   const Options options_;
   std::unique_ptr<LocalService::Stub> stub_;
   UnitStatus connected_status_;
+  std::optional<std::string> first_look_;
   std::string seen_running_;
   int drawn_lines_ = 0;
   bool away_ = false;
