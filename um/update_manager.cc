@@ -41,6 +41,20 @@ record::v1::UmTarget ToRecord(const Artifact& artifact) {
   return target;
 }
 
+// For people, where the plugin says nothing.
+std::string ActivityOf(UmStep step) {
+  switch (step) {
+    case UmStep::kReverting:
+      return "going back";
+    case UmStep::kRebooting:
+      return "rebooting";
+    case UmStep::kChecking:
+      return "checking the new version";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 // What the worker sees of a job; outlives the job when it is cancelled.
@@ -354,7 +368,7 @@ umv2::UpdateStatus UpdateManager::Status() {
     }
   }
   std::lock_guard lock(progress_mutex_);
-  status.set_activity(activity_);
+  status.set_activity(activity_.empty() ? ActivityOf(step_) : activity_);
   for (const record::v1::UmTarget& target : record_.targets()) {
     umv2::ComponentStatus* component = status.add_components();
     component->set_component_id(target.component_id());

@@ -44,6 +44,10 @@ class ChangeCounter {
     ended_ = true;
     changed_.notify_all();
   }
+  bool ended() {
+    std::lock_guard lock(mutex_);
+    return ended_;
+  }
   // Waits for a change after `seen`, a second at most; returns the count now. 0: ended.
   uint64_t WaitAfter(uint64_t seen) {
     std::unique_lock lock(mutex_);
@@ -124,8 +128,11 @@ class Service : public local::v1::LocalService::Service {
     auto promise = std::make_shared<std::promise<decltype(call())>>();
     auto future = promise->get_future();
     loop_.Post([promise, call = std::move(call)] { promise->set_value(call()); });
-    if (future.wait_for(kCallTimeout) != std::future_status::ready) {
-      return absl::DeadlineExceededError("CM is busy; try again");
+    const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
+    while (future.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+      // The loop has stopped and will not get to it.
+      if (changes_.ended()) return absl::UnavailableError("CM ends");
+      if (std::chrono::steady_clock::now() > deadline) return absl::DeadlineExceededError("CM is busy; try again");
     }
     return future.get();
   }

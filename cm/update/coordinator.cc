@@ -93,6 +93,10 @@ absl::Status Coordinator::Recover() {
     idle_reason_ = "the update record was damaged, and nothing tells what ran; see the log";
   }
   update_.paused = store_->paused();
+  if (const auto newest = parts_.history.List(1);
+      newest.ok() && !newest->empty() && newest->front().outcome() != "running") {
+    last_update_ = newest->front();
+  }
   if (update_.phase != Phase::kIdle) {
     if (absl::StatusOr<StoredDesired> active = store_->active(); active.ok()) active_ = *std::move(active);
     LogInfo("update goes on after a restart",

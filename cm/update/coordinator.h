@@ -122,6 +122,9 @@ class Coordinator {
   Event StatusEvent(const UmInfo& um, bool registered) const;
 
   void Report(const std::string& state, const std::string& reason);
+  // The same without a line in the history: it is there already.
+  void ReportAgain(const std::string& state, const std::string& reason);
+  void QueueReport(const std::string& state, const std::string& reason, bool about_update);
   void PublishReported();
   void Changed();
   std::string IdleReason() const;

@@ -88,7 +88,7 @@ absl::Status Coordinator::Accept(const AcceptedDesired& accepted, const Incoming
   const bool known = stored.ok() && stored->accepted.assignment.sequence() == assignment.sequence() &&
                      stored->accepted.assignment.attempt() == assignment.attempt();
   if (accepted.repeated && known && incoming.bundle_path.empty()) {
-    if (update_.phase == Phase::kIdle && !store_->outcome().empty()) Report(store_->outcome(), store_->reason());
+    if (update_.phase == Phase::kIdle && !store_->outcome().empty()) ReportAgain(store_->outcome(), store_->reason());
     MaybeBegin();
     return absl::OkStatus();
   }

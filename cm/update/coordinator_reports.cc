@@ -37,6 +37,14 @@ void Coordinator::Report(const std::string& state, const std::string& reason) {
     }
     parts_.history.Record(summary);
   }
+  QueueReport(state, reason, about_update);
+}
+
+void Coordinator::ReportAgain(const std::string& state, const std::string& reason) {
+  QueueReport(state, reason, !update_.update_id.empty());
+}
+
+void Coordinator::QueueReport(const std::string& state, const std::string& reason, bool about_update) {
   if (parts_.cloud == nullptr) return;
   absl::Status queued;
   if (state == "applied" || state == "provisional") {

@@ -43,7 +43,11 @@ class MachineRootfsPlugin : public um::Plugin {
   static std::function<absl::Status()> RebootFunction(const config::v1::RootfsPlugin& config) {
     Command command{.argv = {config.reboot_command().begin(), config.reboot_command().end()}};
     if (command.argv.empty()) command.argv = {"systemctl", "reboot"};
-    return [command] { return RunCommandOk(command); };
+    return [command] {
+      const absl::Status status = RunCommandOk(command);
+      // Ended by a signal: the shutdown it asked for has reached it.
+      return absl::IsAborted(status) ? absl::OkStatus() : status;
+    };
   }
   static std::function<absl::Status()> CheckFunction(const config::v1::RootfsPlugin& config) {
     if (config.check_command().empty()) return nullptr;
