@@ -1,5 +1,5 @@
 // The part of verification that asks whether genuine releases suit this unit: hardware, floors, the way back,
-// requirements. Used by the verifier only.
+// requirements. Used by the verifier, and by whoever reads an accepted release from a record.
 #ifndef TANDEM_CM_TRUST_UNIT_POLICY_H_
 #define TANDEM_CM_TRUST_UNIT_POLICY_H_
 

@@ -67,7 +67,8 @@ Coordinator::Coordinator(CoordinatorParts parts)
 Coordinator::~Coordinator() { alive_.reset(); }
 
 absl::Status Coordinator::Recover() {
-  ASSIGN_OR_RETURN(DesiredStore store, DesiredStore::Load(parts_.fs, parts_.config.state_dir()));
+  ASSIGN_OR_RETURN(DesiredStore store,
+                   DesiredStore::Load(parts_.fs, parts_.config.state_dir(), parts_.config.hardware()));
   store_.emplace(std::move(store));
   absl::StatusOr<std::string> bytes = update_file_.Read();
   bool lost = false;

@@ -79,6 +79,9 @@ absl::Status Coordinator::TakeDesired(const Incoming& incoming) {
     RETURN_IF_ERROR(
         Annotate(CheckProbes({probes.begin(), probes.end()}), absl::StrCat("release ", release.release.release_id())));
   }
+  const auto& preconditions = accepted.assignment.preconditions();
+  RETURN_IF_ERROR(
+      Annotate(CheckProbes({preconditions.begin(), preconditions.end()}), "the assignment's preconditions"));
   return Accept(accepted, incoming);
 }
 

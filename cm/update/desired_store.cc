@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "cm/trust/unit_policy.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/sha256.h"
 #include "common/log/log.h"
@@ -57,7 +58,7 @@ record::v1::StoredDesired ToRecord(const DesiredEnvelopes& envelopes, const std:
   return stored;
 }
 
-absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record) {
+absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record, const std::string& hardware) {
   if (record.assignment().empty()) return absl::FailedPreconditionError("there is no desired state yet");
   StoredDesired stored;
   stored.bundle_path = record.bundle_path();
@@ -67,9 +68,11 @@ absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record
   stored.envelopes.key_sets.assign(record.key_sets().begin(), record.key_sets().end());
   ASSIGN_OR_RETURN(stored.accepted.assignment, OpenStored<release::v1::Assignment>(record.assignment(), nullptr));
   for (const std::string& envelope : record.releases()) {
-    AcceptedRelease release;
-    ASSIGN_OR_RETURN(release.release, OpenStored<release::v1::Release>(envelope, &release.digest));
-    release.envelope = envelope;
+    Signed<release::v1::Release> whole;
+    ASSIGN_OR_RETURN(whole.document, OpenStored<release::v1::Release>(envelope, &whole.digest));
+    whole.envelope = envelope;
+    AcceptedRelease release{.digest = whole.digest, .release = {}, .envelope = envelope};
+    ASSIGN_OR_RETURN(release.release, ReleaseForUnit(whole, stored.accepted.assignment, hardware));
     stored.accepted.releases.push_back(std::move(release));
   }
   return stored;
@@ -83,18 +86,21 @@ std::set<std::string> Digests(const AcceptedDesired& accepted) {
 
 }  // namespace
 
-DesiredStore::DesiredStore(FileSystem& fs, const std::string& folder)
-    : file_(fs, JoinPath(folder, "desired.rec")), committed_file_(fs, JoinPath(folder, "committed.rec")) {}
+DesiredStore::DesiredStore(FileSystem& fs, const std::string& folder, std::string hardware)
+    : hardware_(std::move(hardware)),
+      file_(fs, JoinPath(folder, "desired.rec")),
+      committed_file_(fs, JoinPath(folder, "committed.rec")) {}
 
-absl::StatusOr<DesiredStore> DesiredStore::Load(FileSystem& fs, const std::string& folder) {
-  DesiredStore store(fs, folder);
+absl::StatusOr<DesiredStore> DesiredStore::Load(FileSystem& fs, const std::string& folder,
+                                                const std::string& hardware) {
+  DesiredStore store(fs, folder, hardware);
   ASSIGN_OR_RETURN(store.record_, LoadOrDefault<record::v1::DesiredRecord>(store.file_));
   ASSIGN_OR_RETURN(store.committed_, LoadOrDefault<record::v1::CommittedRecord>(store.committed_file_));
   return store;
 }
 
-absl::StatusOr<StoredDesired> DesiredStore::desired() const { return FromRecord(record_.desired()); }
-absl::StatusOr<StoredDesired> DesiredStore::active() const { return FromRecord(record_.active()); }
+absl::StatusOr<StoredDesired> DesiredStore::desired() const { return FromRecord(record_.desired(), hardware_); }
+absl::StatusOr<StoredDesired> DesiredStore::active() const { return FromRecord(record_.active(), hardware_); }
 
 absl::Status DesiredStore::Save(const record::v1::DesiredRecord& next) {
   RETURN_IF_ERROR(file_.Write(next.SerializeAsString()));

@@ -27,7 +27,8 @@ struct StoredDesired {
 // A damaged record falls back to its previous copy with a log line: the cloud, or the bundle, brings the newest again.
 class DesiredStore {
  public:
-  static absl::StatusOr<DesiredStore> Load(FileSystem& fs, const std::string& folder);
+  // `hardware` chooses a release's components, as the verifier does.
+  static absl::StatusOr<DesiredStore> Load(FileSystem& fs, const std::string& folder, const std::string& hardware);
 
   bool has_desired() const { return !record_.desired().assignment().empty(); }
   bool has_active() const { return !record_.active().assignment().empty(); }
@@ -57,10 +58,11 @@ class DesiredStore {
   absl::Status SetSealed();
 
  private:
-  DesiredStore(FileSystem& fs, const std::string& folder);
+  DesiredStore(FileSystem& fs, const std::string& folder, std::string hardware);
   absl::Status Save(const record::v1::DesiredRecord& next);
   absl::Status SaveCommitted(const record::v1::CommittedRecord& next);
 
+  std::string hardware_;
   DurableRecord file_;
   DurableRecord committed_file_;
   record::v1::DesiredRecord record_;

@@ -126,8 +126,8 @@ void UnitUnderTest::Start() {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-  local_ = local::v1::LocalService::NewStub(grpc::CreateCustomChannel(
-      absl::StrCat("unix:", folder_, "/cm.sock"), grpc::InsecureChannelCredentials(), arguments));
+  local_ = local::v1::LocalService::NewStub(grpc::CreateCustomChannel(absl::StrCat("unix:", folder_, "/cm.sock"),
+                                                                      grpc::InsecureChannelCredentials(), arguments));
   PowerOn();
 }
 
