@@ -1,0 +1,104 @@
+#include "cm/update/desired_store.h"
+
+#include "common/storage/fake_file_system.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/test_documents.h"
+
+namespace tandem::cm {
+namespace {
+
+class DesiredStoreTest : public testing::Test {
+ protected:
+  DesiredStoreTest() : maker_("acme") {
+    EXPECT_TRUE(fs_.MakeFolders("/cm").ok());
+    desired_.envelopes =
+        maker_.Desired("unit-1", 7, {maker_.MakeRelease("r1", {{.id = "a", .type = "t", .version = "2"}})});
+    desired_.accepted.assignment = maker_.AssignmentOf("unit-1", 7, desired_.envelopes.releases);
+    desired_.accepted.assignment.set_attempt(1);
+    desired_.envelopes.assignment = maker_.Seal(desired_.accepted.assignment);
+    desired_.accepted.releases.push_back({.digest = PayloadDigest(desired_.envelopes.releases[0]),
+                                          .release = maker_.ReleaseOf("r1", {{.id = "a", .type = "t", .version = "2"}}),
+                                          .envelope = desired_.envelopes.releases[0]});
+  }
+
+  DesiredStore Load() {
+    absl::StatusOr<DesiredStore> store = DesiredStore::Load(fs_, "/cm", "");
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+
+  FakeFileSystem fs_;
+  TestMaker maker_;
+  StoredDesired desired_;
+};
+
+TEST_F(DesiredStoreTest, IsEmptyAtFirst) {
+  DesiredStore store = Load();
+  EXPECT_FALSE(store.has_desired());
+  EXPECT_EQ(store.desired().status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(store.paused());
+}
+
+TEST_F(DesiredStoreTest, GivesBackWhatWasAcceptedAfterARestart) {
+  {
+    DesiredStore store = Load();
+    ASSERT_TRUE(store.SetDesired(desired_.accepted, desired_.envelopes, "/stick/b.tar").ok());
+    ASSERT_TRUE(store.SetActive().ok());
+  }
+  DesiredStore store = Load();
+  const auto active = store.active();
+  ASSERT_TRUE(active.ok()) << active.status();
+  EXPECT_EQ(active->accepted.assignment.sequence(), 7u);
+  EXPECT_EQ(active->accepted.releases[0].digest, desired_.accepted.releases[0].digest);
+  EXPECT_EQ(active->accepted.releases[0].release.release_id(), "r1");
+  EXPECT_EQ(active->bundle_path, "/stick/b.tar");
+}
+
+TEST_F(DesiredStoreTest, TheSameReleasesAreTriedAgainOnlyByAHigherAttempt) {
+  DesiredStore store = Load();
+  EXPECT_FALSE(store.WasTried(desired_.accepted));
+  ASSERT_TRUE(store.SetDone(desired_.accepted, "reverted", "gate").ok());
+  EXPECT_TRUE(store.WasTried(desired_.accepted));
+  AcceptedDesired refresh = desired_.accepted;
+  refresh.assignment.set_sequence(9);
+  EXPECT_TRUE(store.WasTried(refresh));
+  refresh.assignment.set_attempt(2);
+  EXPECT_FALSE(store.WasTried(refresh));
+  AcceptedDesired other = desired_.accepted;
+  other.releases[0].digest = "another";
+  EXPECT_FALSE(store.WasTried(other));
+}
+
+TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
+  DesiredStore store = Load();
+  desired_.accepted.releases[0].release.mutable_components(0)->set_security_version(5);
+  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  EXPECT_EQ(store.committed().pending_floor().at("t"), 5u);
+  EXPECT_EQ(store.committed().planes(0).release_id(), "r1");
+  ASSERT_TRUE(store.SetSealed().ok());
+  EXPECT_TRUE(Load().committed().pending_floor().empty());
+  EXPECT_TRUE(Load().committed().sealed());
+}
+
+TEST_F(DesiredStoreTest, ADamagedRecordFallsBackToItsPreviousCopy) {
+  {
+    DesiredStore store = Load();
+    ASSERT_TRUE(store.SetPaused(true).ok());
+    ASSERT_TRUE(store.SetDesired(desired_.accepted, desired_.envelopes, "").ok());
+  }
+  fs_.Damage("/cm/desired.rec", 60, "damage");
+  DesiredStore store = Load();
+  EXPECT_TRUE(store.paused());
+  EXPECT_FALSE(store.has_desired());
+}
+
+TEST_F(DesiredStoreTest, AFailedWriteChangesNothing) {
+  DesiredStore store = Load();
+  fs_.FailCall(1, absl::ResourceExhaustedError("disk full"));
+  EXPECT_FALSE(store.SetDesired(desired_.accepted, desired_.envelopes, "").ok());
+  EXPECT_FALSE(store.has_desired());
+}
+
+}  // namespace
+}  // namespace tandem::cm
