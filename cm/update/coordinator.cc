@@ -27,6 +27,7 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kElapsedStep = absl::Seconds(10);
 constexpr absl::Duration kDurabilityRetry = absl::Seconds(2);
 constexpr absl::Duration kStrayRetry = absl::Seconds(10);
+constexpr int kStrayTries = 5;
 constexpr absl::Duration kWindowCheck = absl::Minutes(10);
 
 absl::Duration Rounded(absl::Duration time) { return absl::Floor(time, kElapsedStep); }
@@ -134,7 +135,7 @@ void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
   if (update_.phase != Phase::kIdle) {
     Handle(StatusEvent(um, registered));
   } else {
-    HandleStray(um);
+    HandleStray(um, registered);
     if (registered) {
       if (waiting_.has_value() && !WaitingForUms()) {
         const Incoming incoming = *std::exchange(waiting_, std::nullopt);
@@ -269,16 +270,20 @@ void Coordinator::SendPrepare(const Participant& participant) {
       });
 }
 
-void Coordinator::HandleStray(const UmInfo& um) {
+void Coordinator::HandleStray(const UmInfo& um, bool registered) {
   const UmState state = StateOf(um.last);
-  if (!um.connected || state == UmState::kIdle || IsInstalling(um.last)) {
-    stray_sent_.erase(um.node.node_id());
-    return;
-  }
+  const std::string node_id = um.node.node_id();
+  if (registered || state == UmState::kIdle) strays_.erase(node_id);
+  if (!um.connected || state == UmState::kIdle || IsInstalling(um.last)) return;
+  Stray& stray = strays_[node_id];
   const absl::Duration now = parts_.clock.Monotonic();
-  const auto sent = stray_sent_.find(um.node.node_id());
-  if (sent != stray_sent_.end() && now - sent->second < kStrayRetry) return;
-  stray_sent_[um.node.node_id()] = now;
+  // After that it waits for the next registration.
+  if (stray.tries >= kStrayTries || now - stray.told_at < kStrayRetry) return;
+  stray.told_at = now;
+  ++stray.tries;
+  parts_.loop.PostAfter(kStrayRetry, [this, alive = std::weak_ptr<bool>(alive_), node_id] {
+    if (!alive.expired() && update_.phase == Phase::kIdle) HandleStray(parts_.ums.ums().at(node_id), false);
+  });
   // The update it belongs to is over: it is told how that ended.
   std::vector<Target> committed;
   for (const record::v1::CommittedPlane& plane : store_->committed().planes()) {
@@ -441,6 +446,7 @@ void Coordinator::Finished() {
   Report(outcome, update_.reason);
   parts_.delivery.Forget(update_.update_id);
   active_.reset();
+  for (const auto& [node_id, um] : parts_.ums.ums()) HandleStray(um, false);
   PublishReported();
   parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) MaybeBegin();

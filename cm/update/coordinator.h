@@ -110,7 +110,7 @@ class Coordinator {
   void SendPrepare(const Participant& participant);
   void EnterPhase();
   void Finished();
-  void HandleStray(const UmInfo& um);
+  void HandleStray(const UmInfo& um, bool registered);
   void CheckKeysOfRunningUpdate();
 
   void StartPreconditions();
@@ -160,7 +160,13 @@ class Coordinator {
   bool ticking_ = false;
   absl::Duration last_tick_;
   absl::Duration window_checked_;
-  std::map<std::string, absl::Duration> stray_sent_;
+  // UMs that are still in an update that is over: when they were last told, and how often since they registered.
+  struct Stray {
+    absl::Duration told_at = -absl::InfiniteDuration();
+    int tries = 0;
+  };
+  std::map<std::string, Stray> strays_;
+  std::string last_reported_;
   std::optional<local::v1::UpdateSummary> last_update_;
   std::function<void()> changed_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -85,6 +85,8 @@ void Coordinator::PublishReported() {
   reported.set_cm_version(TANDEM_VERSION);
   AddAll(ReportComponents(parts_.ums.ums()), reported.mutable_components());
   AddAll(ReportPlanes(store_->committed()), reported.mutable_planes());
+  // Progress is no news to the cloud.
+  if (const std::string bytes = reported.SerializeAsString(); std::exchange(last_reported_, bytes) == bytes) return;
   if (const absl::Status sent = parts_.cloud->PublishReported(reported); !sent.ok()) {
     LogWarning("cannot publish the reported state", {{"error", ToPersonText(sent)}});
   }
@@ -179,6 +181,7 @@ absl::StatusOr<std::string> Coordinator::Abort(const std::string& reason) {
     return absl::FailedPreconditionError(absl::StrCat(
         "update ", update_.update_id, " is committed and only goes forward; assign the previous release instead"));
   }
+  if (update_.compensating) return absl::StrCat("update ", update_.update_id, " is being taken back already");
   if (update_.decision == Decision::kAbort) return absl::StrCat("update ", update_.update_id, " goes back already");
   Handle({.kind = Event::Kind::kAbort,
           .elapsed = {},

@@ -53,6 +53,9 @@ void ObserveLoss(Participant& participant) {
   participant.sent = UmCommand::kNone;
 }
 
+// Only what is undecided can be given up, and a compensating update is the way back already.
+bool CanStillAbort(const UnitUpdate& update) { return update.decision == Decision::kNone && !update.compensating; }
+
 void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
   Participant* participant = FindParticipant(update, event.node_id);
   switch (event.kind) {
@@ -78,7 +81,7 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
       update.paused = false;
       return;
     case Event::Kind::kAbort:
-      update.abort_reason = event.text;
+      if (CanStillAbort(update)) update.abort_reason = event.text;
       return;
     case Event::Kind::kGatePassed:
       update.gate_passed = update.phase == Phase::kTrial;
@@ -90,7 +93,7 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
       update.verified = true;
       return;
     case Event::Kind::kNotVerified:
-      update.abort_reason = absl::StrCat("the fleet's verification failed: ", event.text);
+      if (CanStillAbort(update)) update.abort_reason = absl::StrCat("the fleet's verification failed: ", event.text);
       return;
     case Event::Kind::kNewAssignmentWaits:
       update.new_assignment_waits = true;
@@ -343,6 +346,7 @@ void Compensate(UnitUpdate& update, const Limits&) {
     back.push_back(std::move(p));
   }
   update.compensating = true;
+  update.abort_reason.clear();
   update.approved = true;
   update.ready = true;
   update.verify_before_commit = false;

@@ -326,6 +326,26 @@ TEST(UnitUpdate, WhenForwardAttemptsAreSpentACompensatingUpdateBringsAllBack) {
   EXPECT_EQ(unit.update.outcome, Outcome::kReverted);
 }
 
+TEST(UnitUpdate, NobodyAbortsACompensatingUpdate) {
+  Unit unit = InCommitting();
+  unit.Reports("rootfs", UmState::kIdle, true);
+  for (int i = 0; i < 4; ++i) {
+    unit.Loses("model");
+    unit.Registers("model", UmState::kFailed, false, "engine refuses");
+  }
+  unit.Aborts("superseded");
+  unit.Reports("model", UmState::kIdle, false);
+  unit.Reports("config", UmState::kIdle, false);
+  ASSERT_TRUE(unit.update.compensating);
+  unit.Aborts("superseded");
+  unit.Reports("rootfs", UmState::kPrepared);
+  unit.Reports("rootfs", UmState::kUpdated);
+  ASSERT_EQ(unit.update.phase, Phase::kTrial);
+  unit.GatePasses();
+  unit.Reports("rootfs", UmState::kIdle, true);
+  EXPECT_EQ(unit.update.outcome, Outcome::kReverted);
+}
+
 TEST(UnitUpdate, WhatCannotBeRevertedNeedsServiceWhileTheRestGoesBack) {
   Unit unit = InTrial();
   unit.Aborts("operator");

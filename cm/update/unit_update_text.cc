@@ -112,7 +112,11 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         if (!HasReported(p, UmState::kUpdated)) lines.push_back(WaitFor(p, "to be UPDATED"));
         break;
       case Phase::kCommitting:
-        if (!IsCommitted(p)) lines.push_back(WaitFor(p, "to apply the new version"));
+        if (!IsCommitted(p)) {
+          const bool late = p.step_elapsed > limits.apply;
+          lines.push_back(WaitFor(
+              p, late ? "to apply the new version, for longer than its apply budget" : "to apply the new version"));
+        }
         break;
       case Phase::kReverting:
       case Phase::kNeedsService:

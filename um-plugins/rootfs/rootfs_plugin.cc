@@ -253,7 +253,7 @@ absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
 
 absl::Status RootfsPlugin::Reboot() { return Annotate(dependencies_.reboot(), "reboot"); }
 
-absl::Status RootfsPlugin::Apply(um::Operation&) {
+absl::Status RootfsPlugin::Apply(um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   if (slots.target().empty()) {
@@ -265,6 +265,13 @@ absl::Status RootfsPlugin::Apply(um::Operation&) {
   if (running != target) {
     return absl::FailedPreconditionError(
         absl::StrCat("apply ", component_id_, ": slot ", SlotName(running), " runs instead of ", SlotName(target)));
+  }
+  if (config_.rootfs().verify_before_confirm()) {
+    ASSIGN_OR_RETURN(const bool intact, Holds(target, Entry(slots, target), operation));
+    if (!intact) {
+      return absl::DataLossError(
+          absl::StrCat("apply ", component_id_, ": slot ", SlotName(target), " no longer matches its digest"));
+    }
   }
   RETURN_IF_ERROR(dependencies_.boot.Confirm(target));
   Close(slots);

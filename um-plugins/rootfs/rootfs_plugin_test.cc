@@ -79,6 +79,7 @@ class Computer {
     rootfs.set_boot_id_file("/proc/boot_id");
     rootfs.set_version_file(version_file_);
     rootfs.set_factory_version("1.0");
+    rootfs.set_verify_before_confirm(verify_before_confirm_);
     plugin_ = std::make_unique<RootfsPlugin>(RootfsPlugin::Dependencies{.fs = fs_,
                                                                         .clock = clock_,
                                                                         .fetcher = fetcher_,
@@ -113,6 +114,7 @@ class Computer {
   QuietOperation operation_;
   absl::Status check_;
   std::string version_file_;
+  bool verify_before_confirm_ = false;
   bool reboot_asked_ = false;
   bool wrote_running_ = false;
   boot::Slot running_ = boot::Slot::kNone;
@@ -257,6 +259,22 @@ TEST(RootfsPluginTest, TheOtherSlotIsUnbootableBeforeItsFirstByte) {
       [&](const std::string&, uint64_t) { EXPECT_TRUE(computer.control_.Read()->b_unbootable); });
   ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
   EXPECT_TRUE(computer.control_.Read()->b_unbootable) << "until Start()";
+}
+
+TEST(RootfsPluginTest, ASlotThatChangedOnTrialIsNotConfirmedWhereThatIsChecked) {
+  Computer computer;
+  computer.verify_before_confirm_ = true;
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  ASSERT_TRUE(computer.plugin_->Start(computer.operation_).ok());
+  computer.Boot();
+  ASSERT_TRUE(computer.plugin_->CheckAfterReboot(computer.operation_).ok());
+  computer.fs_.Damage("/dev/b", 100, "x");
+  const absl::Status refused = computer.plugin_->Apply(computer.operation_);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(computer.control_.Read()->confirmed, boot::Slot::kA);
+  computer.fs_.Damage("/dev/b", 100, "2");
+  EXPECT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+  EXPECT_EQ(computer.control_.Read()->confirmed, boot::Slot::kB);
 }
 
 TEST(RootfsPluginTest, AFailedBootIsToldAndMayBeStartedAgain) {
