@@ -1,0 +1,403 @@
+// The two tables of the unit's update, with the guards and effects they are made of.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cm/update/participants.h"
+#include "cm/update/unit_update.h"
+
+namespace tandem::cm {
+namespace {
+
+// --- guards ---
+
+bool WantedGone(const UnitUpdate& u, const Limits&) { return !u.abort_reason.empty() && !u.compensating; }
+
+bool GateFailedCompensation(const UnitUpdate& u, const Limits&) { return !u.abort_reason.empty() && u.compensating; }
+
+bool PrepareFailed(const UnitUpdate& u, const Limits&) {
+  return AnyOf(u, [](const Participant& p) { return HasReported(p, UmState::kFailed) && p.prepares > 0; });
+}
+
+bool PreparedTooOften(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) {
+    return p.prepares >= limits.tries_per_um && HasReported(p, UmState::kIdle) && !IsBusy(p) &&
+           p.since_sent >= p.resend_after;
+  });
+}
+
+bool UmMissing(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) { return !p.connected && p.missing_for > limits.registration; });
+}
+
+bool BudgetSpent(const UnitUpdate& u, const Limits& limits) {
+  const absl::Duration budget = PhaseBudget(u, limits);
+  return budget > absl::ZeroDuration() && u.phase_elapsed > budget;
+}
+
+bool AllPrepared(const UnitUpdate& u, const Limits&) {
+  return AllOf(u,
+               [](const Participant& p) { return HasReported(p, UmState::kPrepared) && !IsBusy(p) && p.prepares > 0; });
+}
+
+bool AnyFailed(const UnitUpdate& u, const Limits&) {
+  return AnyOf(u, [](const Participant& p) { return HasReported(p, UmState::kFailed); });
+}
+
+bool MayStart(const UnitUpdate& u, const Limits& limits) {
+  return u.ready && (u.approved || !u.needs_approval) && !u.paused && AllPrepared(u, limits);
+}
+
+bool AnyLeft(const UnitUpdate& u, const Limits&) {
+  return AnyOf(u, [](const Participant& p) { return HasReported(p, UmState::kIdle) && !IsBusy(p); });
+}
+
+bool StartTooLong(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) { return p.step_elapsed > limits.start; });
+}
+
+bool StartedTooOften(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) {
+    return p.starts >= limits.tries_per_um && HasReported(p, UmState::kPrepared) && !IsBusy(p) &&
+           p.since_sent >= p.resend_after;
+  });
+}
+
+bool TrialTooLong(const UnitUpdate& u, const Limits& limits) { return u.trial_elapsed > limits.trial_deadline; }
+
+bool AllUpdated(const UnitUpdate& u, const Limits&) {
+  return AllOf(u, [](const Participant& p) { return HasReported(p, UmState::kUpdated) && !IsBusy(p); });
+}
+
+bool AnyPreparedAgain(const UnitUpdate& u, const Limits&) {
+  return AnyOf(u, [](const Participant& p) { return HasReported(p, UmState::kPrepared); });
+}
+
+bool MayCommit(const UnitUpdate& u, const Limits& limits) {
+  return AllUpdated(u, limits) && u.gate_passed && (u.verified || !u.verify_before_commit);
+}
+
+bool AllCommitted(const UnitUpdate& u, const Limits&) {
+  return AllOf(u, [](const Participant& p) { return IsCommitted(p); });
+}
+
+bool ForwardExhausted(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) {
+    const bool behind = p.state != UmState::kUpdated && !IsCommitted(p);
+    return p.forward_attempts >= limits.forward_attempts && p.connected && p.reported && behind && !IsBusy(p) &&
+           (p.state == UmState::kFailed || p.since_sent >= p.resend_after);
+  });
+}
+
+bool Settled(const UnitUpdate& u) {
+  return AllOf(u, [](const Participant& p) { return IsSettled(p); });
+}
+
+bool AnyOnTarget(const UnitUpdate& u) {
+  return AnyOf(u, [](const Participant& p) { return p.reported && p.on_target; });
+}
+
+bool BackOnPrevious(const UnitUpdate& u, const Limits&) { return Settled(u) && !u.compensating && !AnyOnTarget(u); }
+
+bool CompensatedAfterAll(const UnitUpdate& u, const Limits&) {
+  return Settled(u) && u.compensating && AllOf(u, [](const Participant& p) { return p.on_target; });
+}
+
+bool MustCompensate(const UnitUpdate& u, const Limits&) {
+  return Settled(u) && !u.compensating && AnyOnTarget(u) && AllOf(u, [](const Participant& p) {
+           return !p.on_target ||
+                  std::ranges::all_of(p.targets, [](const Target& t) { return !t.previous_version.empty(); });
+         });
+}
+
+bool StillMixed(const UnitUpdate& u, const Limits&) { return Settled(u); }
+
+bool SomeGaveUp(const UnitUpdate& u, const Limits& limits) {
+  return AllOf(u, [&](const Participant& p) { return IsSettled(p) || p.step_elapsed > limits.revert; });
+}
+
+bool AnyIdleOnTarget(const UnitUpdate& u, const Limits&) {
+  return AnyOf(u, [](const Participant& p) { return IsCommitted(p); });
+}
+
+bool AllReported(const UnitUpdate& u, const Limits&) {
+  return AllOf(u, [](const Participant& p) { return p.reported; });
+}
+
+bool ReplacedAndSettled(const UnitUpdate& u, const Limits&) { return u.new_assignment_waits && Settled(u); }
+
+// --- effects ---
+
+std::string FailedUms(const UnitUpdate& update) {
+  std::string text;
+  for (const Participant& p : update.participants) {
+    if (!HasReported(p, UmState::kFailed)) continue;
+    absl::StrAppend(&text, text.empty() ? "" : "; ", p.node_id, ": ", p.error.empty() ? "no reason given" : p.error);
+  }
+  return text;
+}
+
+void Abort(UnitUpdate& update, std::string reason) {
+  update.decision = Decision::kAbort;
+  update.reason = std::move(reason);
+  update.abort_reason.clear();
+}
+
+void AbortAsWanted(UnitUpdate& update, const Limits&) { Abort(update, update.abort_reason); }
+
+void AbortPrepareFailed(UnitUpdate& update, const Limits&) {
+  Abort(update, absl::StrCat("prepare failed at ", FailedUms(update)));
+}
+
+void AbortFailed(UnitUpdate& update, const Limits&) {
+  Abort(update, absl::StrCat(update.phase == Phase::kStarting ? "start failed at " : "failed at ", FailedUms(update)));
+}
+
+void AbortMissing(UnitUpdate& update, const Limits& limits) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (!p.connected && p.missing_for > limits.registration) absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
+  }
+  Abort(update, absl::StrCat("no connection from ", who, " for ", absl::FormatDuration(limits.registration)));
+}
+
+void AbortBudget(UnitUpdate& update, const Limits& limits) {
+  std::string waited;
+  for (const std::string& line : WaitsFor(update, limits)) absl::StrAppend(&waited, waited.empty() ? "" : "; ", line);
+  Abort(update, absl::StrCat(std::string(Name(update.phase)), " took longer than ",
+                             absl::FormatDuration(PhaseBudget(update, limits)), ", waiting for: ", waited));
+}
+
+void AbortLeft(UnitUpdate& update, const Limits&) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (!HasReported(p, UmState::kIdle) || IsBusy(p)) continue;
+    absl::StrAppend(&who, who.empty() ? "" : "; ", p.node_id,
+                    p.on_target ? " made the new version permanent by itself" : " no longer has what it prepared");
+  }
+  Abort(update, who);
+}
+
+void AbortStartTooLong(UnitUpdate& update, const Limits& limits) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (p.step_elapsed > limits.start) {
+      absl::StrAppend(&who, p.node_id, p.connected ? " did not finish its start within " : " did not come back within ",
+                      absl::FormatDuration(limits.start));
+    }
+  }
+  Abort(update, who);
+}
+
+void AbortTrialTooLong(UnitUpdate& update, const Limits& limits) {
+  std::string waited;
+  for (const std::string& line : WaitsFor(update, limits)) absl::StrAppend(&waited, waited.empty() ? "" : "; ", line);
+  Abort(update, absl::StrCat("not committed within the trial deadline of ", absl::FormatDuration(limits.trial_deadline),
+                             ", waiting for: ", waited));
+}
+
+void AbortTooOften(UnitUpdate& update, const Limits& limits) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (p.prepares >= limits.tries_per_um || p.starts >= limits.tries_per_um) {
+      absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
+    }
+  }
+  Abort(update, absl::StrCat(who, " lost its state ", limits.tries_per_um, " times"));
+}
+
+void AbortRecordLost(UnitUpdate& update, const Limits&) {
+  Abort(update, "the decision record was lost, and no component had the new version for good");
+}
+
+void Commit(UnitUpdate& update, const Limits&) {
+  update.decision = Decision::kCommit;
+  update.trial_running = false;
+}
+
+void StartTrial(UnitUpdate& update, const Limits&) {
+  update.trial_running = true;
+  update.gate_passed = false;
+}
+
+void FinishApplied(UnitUpdate& update, const Limits&) {
+  update.outcome = update.compensating ? Outcome::kReverted : Outcome::kApplied;
+}
+
+void FinishReverted(UnitUpdate& update, const Limits&) { update.outcome = Outcome::kReverted; }
+
+void FinishNeedsService(UnitUpdate& update, const Limits&) { update.outcome = Outcome::kNeedsService; }
+
+void AbortExhausted(UnitUpdate& update, const Limits& limits) {
+  Abort(update, absl::StrCat("after COMMIT the new version did not come up in ", limits.forward_attempts,
+                             " further tries", FailedUms(update).empty() ? "" : " at ", FailedUms(update),
+                             "; going back to the previous versions"));
+}
+
+// The participants that run the new version get an update of their own, back to the previous one.
+void Compensate(UnitUpdate& update, const Limits&) {
+  std::vector<Participant> back;
+  for (Participant& old : update.participants) {
+    if (!old.on_target) continue;
+    Participant p = std::move(old);
+    for (Target& target : p.targets) {
+      std::swap(target.version, target.previous_version);
+      // The bytes are still in the other slot; the release they came from is no longer what the unit is assigned.
+      target.sha256.clear();
+      target.size = 0;
+      target.path.clear();
+      target.annotations.clear();
+      target.release_digest.clear();
+    }
+    p.prepares = p.starts = p.forward_attempts = 0;
+    p.on_target = false;
+    back.push_back(std::move(p));
+  }
+  update.compensating = true;
+  update.abort_reason.clear();
+  update.approved = true;
+  update.ready = true;
+  update.verify_before_commit = false;
+  update.gate_passed = false;
+  update.trial_running = false;
+  update.trial_elapsed = absl::ZeroDuration();
+  update = Begin(std::move(update), std::move(back));
+}
+
+// Searched in order for the current phase; the first row whose guard holds is taken, and then the search begins again.
+constexpr Transition kTransitions[] = {
+    {Phase::kPreparing, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
+     "ABORT", AbortAsWanted},
+    {Phase::kPreparing, "a UM is FAILED", PrepareFailed, Phase::kReverting, "ABORT", AbortPrepareFailed},
+    {Phase::kPreparing, "a UM lost what it prepared too often", PreparedTooOften, Phase::kReverting, "ABORT",
+     AbortTooOften},
+    {Phase::kPreparing, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
+     AbortMissing},
+    {Phase::kPreparing, "the prepare budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortBudget},
+    {Phase::kPreparing, "all UMs are PREPARED", AllPrepared, Phase::kReady, "", nullptr},
+
+    {Phase::kReady, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
+     "ABORT", AbortAsWanted},
+    {Phase::kReady, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
+    {Phase::kReady, "a UM lost what it prepared", AnyLeft, Phase::kPreparing, "", nullptr},
+    {Phase::kReady, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
+     AbortMissing},
+    {Phase::kReady, "the ready budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortBudget},
+    {Phase::kReady, "preconditions, window and approval are given, not paused, all UMs PREPARED", MayStart,
+     Phase::kStarting, "", nullptr},
+
+    {Phase::kStarting, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
+     "ABORT", AbortAsWanted},
+    {Phase::kStarting, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
+    {Phase::kStarting, "a UM is IDLE: it left the update", AnyLeft, Phase::kReverting, "ABORT", AbortLeft},
+    {Phase::kStarting, "a UM's start budget is spent", StartTooLong, Phase::kReverting, "ABORT", AbortStartTooLong},
+    {Phase::kStarting, "a UM had to be started too often", StartedTooOften, Phase::kReverting, "ABORT", AbortTooOften},
+    {Phase::kStarting, "the trial deadline has passed", TrialTooLong, Phase::kReverting, "ABORT", AbortTrialTooLong},
+    {Phase::kStarting, "all UMs are UPDATED", AllUpdated, Phase::kTrial, "the gate begins", StartTrial},
+
+    {Phase::kTrial, "the gate failed, or somebody wants it gone", WantedGone, Phase::kReverting, "ABORT",
+     AbortAsWanted},
+    {Phase::kTrial, "the gate failed in a compensating update", GateFailedCompensation, Phase::kReverting, "ABORT",
+     AbortAsWanted},
+    {Phase::kTrial, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
+    {Phase::kTrial, "a UM is IDLE: it left the update", AnyLeft, Phase::kReverting, "ABORT", AbortLeft},
+    {Phase::kTrial, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
+     AbortMissing},
+    {Phase::kTrial, "the trial deadline has passed", TrialTooLong, Phase::kReverting, "ABORT", AbortTrialTooLong},
+    {Phase::kTrial, "a UM is PREPARED again", AnyPreparedAgain, Phase::kStarting, "", nullptr},
+    {Phase::kTrial, "all UMs are UPDATED, the gate passed, and the verdict is good where one is awaited", MayCommit,
+     Phase::kCommitting, "COMMIT", Commit},
+
+    {Phase::kCommitting, "all UMs are IDLE on the new versions", AllCommitted, Phase::kIdle, "applied", FinishApplied},
+    {Phase::kCommitting, "a UM fell back and its forward attempts are spent", ForwardExhausted, Phase::kReverting,
+     "ABORT, compensate", AbortExhausted},
+
+    {Phase::kReverting, "all UMs are IDLE on the previous versions", BackOnPrevious, Phase::kIdle, "reverted",
+     FinishReverted},
+    {Phase::kReverting, "all UMs of a compensating update are IDLE on its versions", CompensatedAfterAll, Phase::kIdle,
+     "reverted", FinishReverted},
+    {Phase::kReverting, "all UMs are IDLE, some on new versions, and their previous ones are known", MustCompensate,
+     Phase::kPreparing, "a compensating update begins", Compensate},
+    {Phase::kReverting, "all UMs are IDLE on mixed versions", StillMixed, Phase::kNeedsService, "", nullptr},
+    {Phase::kReverting, "the revert budget of every UM that is not IDLE is spent", SomeGaveUp, Phase::kNeedsService, "",
+     nullptr},
+
+    {Phase::kRecovering, "a UM is IDLE on its new version: COMMIT had been decided", AnyIdleOnTarget,
+     Phase::kCommitting, "COMMIT", Commit},
+    {Phase::kRecovering, "all UMs reported, none IDLE on its new version", AllReported, Phase::kReverting, "ABORT",
+     AbortRecordLost},
+    {Phase::kRecovering, "the registration budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortRecordLost},
+
+    {Phase::kNeedsService, "all UMs are IDLE on the previous versions after all", BackOnPrevious, Phase::kIdle,
+     "reverted", FinishReverted},
+    {Phase::kNeedsService, "all UMs of a compensating update are IDLE on its versions after all", CompensatedAfterAll,
+     Phase::kIdle, "reverted", FinishReverted},
+    {Phase::kNeedsService, "a new assignment waits and all UMs are IDLE", ReplacedAndSettled, Phase::kIdle,
+     "needs service", FinishNeedsService},
+};
+
+// --- command guards ---
+
+bool Untouched(const UnitUpdate&, const Participant& p, const Limits&) { return p.prepares == 0; }
+bool Always(const UnitUpdate&, const Participant&, const Limits&) { return true; }
+bool MayPrepare(const UnitUpdate&, const Participant& p, const Limits& limits) {
+  return p.prepares < limits.tries_per_um;
+}
+bool ItsStartTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  return p.starts < limits.tries_per_um && IsStartTurn(u, p);
+}
+bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits&) { return IsApplyTurn(u, p); }
+bool ForwardFromIdle(const UnitUpdate&, const Participant& p, const Limits& limits) {
+  return !p.on_target && p.forward_attempts < limits.forward_attempts;
+}
+bool ForwardLeft(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  return p.forward_attempts < limits.forward_attempts &&
+         std::ranges::none_of(u.participants, [&](const Participant& other) {
+           return other.node_id != p.node_id && other.sent == UmCommand::kStart;
+         });
+}
+bool ItsRevertTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  return IsRevertTurn(u, p, limits);
+}
+bool StillPreparing(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  return !IsSettled(p) && IsRevertTurn(u, p, limits);
+}
+
+// Searched in order for each connected UM; a command is sent again, with back-off, while its row still matches.
+constexpr CommandRule kCommands[] = {
+    {Phase::kPreparing, UmState::kPrepared, "left over from an older update", Untouched, UmCommand::kRevert},
+    {Phase::kPreparing, UmState::kUpdated, "left over from an older update", Untouched, UmCommand::kRevert},
+    {Phase::kPreparing, UmState::kFailed, "left over from an older update", Untouched, UmCommand::kRevert},
+    {Phase::kPreparing, UmState::kIdle, "", MayPrepare, UmCommand::kPrepare},
+
+    {Phase::kStarting, UmState::kPrepared, "all UMs before it in start order are UPDATED", ItsStartTurn,
+     UmCommand::kStart},
+
+    {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied", ItsApplyTurn,
+     UmCommand::kApply},
+    {Phase::kCommitting, UmState::kFailed, "forward attempts are left, and no other UM is starting", ForwardLeft,
+     UmCommand::kStart},
+    {Phase::kCommitting, UmState::kPrepared, "forward attempts are left, and no other UM is starting", ForwardLeft,
+     UmCommand::kStart},
+    {Phase::kCommitting, UmState::kIdle, "it runs its old version, and forward attempts are left", ForwardFromIdle,
+     UmCommand::kPrepare},
+
+    {Phase::kReverting, UmState::kPrepared, "all UMs after it in start order are IDLE, or gave up", ItsRevertTurn,
+     UmCommand::kRevert},
+    {Phase::kReverting, UmState::kUpdated, "all UMs after it in start order are IDLE, or gave up", ItsRevertTurn,
+     UmCommand::kRevert},
+    {Phase::kReverting, UmState::kFailed, "all UMs after it in start order are IDLE, or gave up", ItsRevertTurn,
+     UmCommand::kRevert},
+    {Phase::kReverting, UmState::kIdle, "it still prepares", StillPreparing, UmCommand::kRevert},
+
+    {Phase::kNeedsService, UmState::kPrepared, "", Always, UmCommand::kRevert},
+    {Phase::kNeedsService, UmState::kUpdated, "", Always, UmCommand::kRevert},
+    {Phase::kNeedsService, UmState::kFailed, "", Always, UmCommand::kRevert},
+};
+
+}  // namespace
+
+std::span<const Transition> Transitions() { return kTransitions; }
+std::span<const CommandRule> Commands() { return kCommands; }
+
+}  // namespace tandem::cm
