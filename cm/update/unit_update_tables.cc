@@ -350,10 +350,18 @@ bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits&) { re
 bool ForwardFromIdle(const UnitUpdate&, const Participant& p, const Limits& limits) {
   return !p.on_target && p.forward_attempts < limits.forward_attempts;
 }
+// Starts now, or may do so out of sight: it was told to and is rebooting, or CM has not seen it since its own restart.
+bool MayBeStarting(const Participant& p, const Limits& limits) {
+  if (p.sent == UmCommand::kStart) return true;
+  if (p.connected && p.reported) return p.state == UmState::kPrepared && p.installing;
+  const bool settled = p.reported && (p.state == UmState::kIdle || p.state == UmState::kUpdated);
+  // One that stays away must not hold up the others for ever.
+  return !settled && p.missing_for <= limits.start;
+}
 bool ForwardLeft(const UnitUpdate& u, const Participant& p, const Limits& limits) {
   return p.forward_attempts < limits.forward_attempts &&
          std::ranges::none_of(u.participants, [&](const Participant& other) {
-           return other.node_id != p.node_id && other.sent == UmCommand::kStart;
+           return other.node_id != p.node_id && MayBeStarting(other, limits);
          });
 }
 bool ItsRevertTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
@@ -375,9 +383,9 @@ constexpr CommandRule kCommands[] = {
 
     {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied", ItsApplyTurn,
      UmCommand::kApply},
-    {Phase::kCommitting, UmState::kFailed, "forward attempts are left, and no other UM is starting", ForwardLeft,
+    {Phase::kCommitting, UmState::kFailed, "forward attempts are left, and no other UM can be starting", ForwardLeft,
      UmCommand::kStart},
-    {Phase::kCommitting, UmState::kPrepared, "forward attempts are left, and no other UM is starting", ForwardLeft,
+    {Phase::kCommitting, UmState::kPrepared, "forward attempts are left, and no other UM can be starting", ForwardLeft,
      UmCommand::kStart},
     {Phase::kCommitting, UmState::kIdle, "it runs its old version, and forward attempts are left", ForwardFromIdle,
      UmCommand::kPrepare},
