@@ -151,6 +151,8 @@ absl::StatusOr<std::unique_ptr<UmServer>> UmServer::Start(EventLoop& loop, UmReg
   const int keepalive_ms = static_cast<int>(absl::ToInt64Milliseconds(keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms / 2);
+  // UMs are silent between updates; gRPC would stop asking after two pings without data.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1'000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(kMaxStatusBytes);

@@ -95,9 +95,16 @@ absl::Status Coordinator::Recover() {
     idle_reason_ = "the update record was damaged, and nothing tells what ran; see the log";
   }
   update_.paused = store_->paused();
-  if (const auto newest = parts_.history.List(1);
-      newest.ok() && !newest->empty() && newest->front().outcome() != "running") {
+  const auto newest = parts_.history.List(1);
+  const bool has_newest = newest.ok() && !newest->empty();
+  if (has_newest && newest->front().outcome() != Name(Outcome::kNone)) {
     last_update_ = newest->front();
+  } else if (has_newest && update_.phase == Phase::kIdle && newest->front().update_id() == update_.update_id) {
+    // CM ended when the outcome was durable, but not yet told.
+    for (const Outcome outcome : {Outcome::kApplied, Outcome::kReverted, Outcome::kNeedsService}) {
+      if (Name(outcome) == store_->outcome()) update_.outcome = outcome;
+    }
+    if (update_.outcome != Outcome::kNone) Report(store_->outcome(), store_->reason());
   }
   if (update_.phase != Phase::kIdle) {
     if (absl::StatusOr<StoredDesired> active = store_->active(); active.ok()) active_ = *std::move(active);
@@ -129,6 +136,14 @@ Event Coordinator::StatusEvent(const UmInfo& um, bool registered) const {
     if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
   }
   return event;
+}
+
+Event Coordinator::AsOfNow(const Event& event) const {
+  if (event.kind != Event::Kind::kUmStatus && event.kind != Event::Kind::kUmLost) return event;
+  const auto um = parts_.ums.ums().find(event.node_id);
+  if (um == parts_.ums.ums().end()) return event;
+  if (um->second.connected) return StatusEvent(um->second, event.um_registered);
+  return {.kind = Event::Kind::kUmLost, .elapsed = {}, .node_id = event.node_id, .text = {}};
 }
 
 void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
@@ -169,9 +184,10 @@ void Coordinator::Handle(const Event& event) {
     durability_error_ = ToPersonText(durable);
     // Time passes by itself; what a UM said or a person did must not be forgotten.
     if (event.kind != Event::Kind::kTick) {
-      parts_.loop.PostAfter(kDurabilityRetry, [this, alive = std::weak_ptr<bool>(alive_), event] {
-        if (!alive.expired()) Handle(event);
-      });
+      parts_.loop.PostAfter(kDurabilityRetry,
+                            [this, alive = std::weak_ptr<bool>(alive_), event, update_id = update_.update_id] {
+                              if (!alive.expired() && update_.update_id == update_id) Handle(AsOfNow(event));
+                            });
     }
     Changed();
     return;

@@ -120,6 +120,8 @@ class Coordinator {
   void KeepTicking();
   void MaybeSeal(bool next_update_begins);
   Event StatusEvent(const UmInfo& um, bool registered) const;
+  // An event that could not be made durable then: what its UM says now counts.
+  Event AsOfNow(const Event& event) const;
 
   void Report(const std::string& state, const std::string& reason);
   // The same without a line in the history: it is there already.

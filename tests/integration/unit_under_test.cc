@@ -11,16 +11,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/crypto/desired_documents.h"
+#include "common/crypto/sha256.h"
 #include "grpcpp/create_channel.h"
 #include "tandem/unit/v1/unit.pb.h"
+#include "tests/support/free_port.h"
 
 namespace tandem {
 namespace {
 
 constexpr char kNamespace[] = "acme";
 constexpr char kUnit[] = "unit-1";
-
-std::string Binary(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
 
 void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
@@ -58,14 +58,69 @@ UnitUnderTest::~UnitUnderTest() {
   std::filesystem::remove_all(folder_);
 }
 
+std::string UnitUnderTest::Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
+
+void UnitUnderTest::ListenOnTcp() {
+  tcp_port_ = FreePort();
+  std::filesystem::create_directories(tls_folder());
+  RotateCertificates();
+}
+
+void UnitUnderTest::RotateCertificates() {
+  certificates_ = std::make_unique<TestCertificates>(ValueOrDie(TestCertificates::Make()));
+  WriteCertificates();
+}
+
+void UnitUnderTest::WriteCertificates() {
+  // As an administrator does it: each file is replaced as a whole.
+  const auto put = [&](const std::string& from, const std::string& name) {
+    const std::string to = absl::StrCat(tls_folder(), "/", name);
+    std::filesystem::copy_file(from, to + ".new", std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::rename(to + ".new", to);
+  };
+  put(certificates_->ca(), "ca.pem");
+  put(certificates_->server().key, "cm.key");
+  put(certificates_->server().certificate, "cm.pem");
+  for (const auto& [node_id, um] : ums_) {
+    if (um.spec.computer.empty()) continue;
+    const CertificateFiles files = ValueOrDie(certificates_->Client(node_id));
+    put(files.key, node_id + ".key");
+    put(files.certificate, node_id + ".pem");
+  }
+}
+
+std::string UnitUnderTest::um_tcp_address() const { return absl::StrCat("localhost:", tcp_port_); }
+
+std::string UnitUnderTest::cm_log() const { return ReadText(folder_ + "/cm.log"); }
+
 void UnitUnderTest::AddUm(UmSpec spec) {
   const std::string node_id = spec.node_id;
   Um& um = ums_[node_id];
   um.spec = std::move(spec);
-  um.process = std::make_unique<ChildProcess>(
-      std::vector<std::string>{Binary("tandem-mock-um"), "--config", absl::StrCat(folder_, "/", node_id, ".yaml")},
-      absl::StrCat(folder_, "/", node_id, ".log"));
+  if (!um.spec.computer.empty()) WriteCertificates();
+  um.process =
+      std::make_unique<ChildProcess>(std::vector<std::string>{Program(um.spec.payload ? "tandem-um" : "tandem-mock-um"),
+                                                              "--config", absl::StrCat(folder_, "/", node_id, ".yaml")},
+                                     absl::StrCat(folder_, "/", node_id, ".log"));
   WriteUmConfig(um);
+  if (!um.spec.payload) return;
+  const std::string data = absl::StrCat(folder_, "/data-", node_id);
+  std::filesystem::create_directories(absl::StrCat(data, "/versions/", um.spec.version));
+  WriteText(absl::StrCat(data, "/versions/", um.spec.version, "/payload"), Content(node_id, um.spec.version));
+  std::filesystem::create_symlink("versions/" + um.spec.version, data + "/current");
+}
+
+void UnitUnderTest::SetContent(const std::string& node_id, const std::string& version, const std::string& content) {
+  contents_[{node_id, version}] = content;
+}
+
+std::string UnitUnderTest::Content(const std::string& node_id, const std::string& version) const {
+  const auto found = contents_.find({node_id, version});
+  return found == contents_.end() ? absl::StrCat(node_id, version) : found->second;
+}
+
+std::string UnitUnderTest::ArtifactPath(const std::string& node_id, const std::string& version) const {
+  return absl::StrCat("artifacts/", HexEncode(Sha256(Content(node_id, version))));
 }
 
 void UnitUnderTest::SetBehaviour(const std::string& node_id, std::vector<std::string> behaviour) {
@@ -74,23 +129,48 @@ void UnitUnderTest::SetBehaviour(const std::string& node_id, std::vector<std::st
 }
 
 void UnitUnderTest::WriteUmConfig(const Um& um) {
-  std::string yaml =
-      absl::StrCat("cm: unix:", folder_, "/um.sock\nlog: {level: info}\nums:\n  - node_id: ", um.spec.node_id,
-                   "\n    priority: ", um.spec.priority, "\n    state_dir: ", folder_, "/um-", um.spec.node_id,
-                   "\n    switches_boot: ", um.spec.switches_boot ? "true" : "false",
-                   "\n    components: [{component_id: ", um.spec.node_id, ", component_type: ", um.spec.node_id,
-                   "-type, version: \"", um.spec.version, "\"}]\n");
-  for (const std::string& line : um.spec.behaviour) absl::StrAppend(&yaml, "    ", line, "\n");
+  const std::string& node_id = um.spec.node_id;
+  std::string yaml;
+  if (um.spec.computer.empty()) {
+    absl::StrAppend(&yaml, "cm: ", um_unix_address(), "\n");
+  } else {
+    absl::StrAppend(&yaml, "cm: ", um_tcp_address(), "\ntls: {ca: ", tls_folder(),
+                    "/ca.pem, certificate: ", tls_folder(), "/", node_id, ".pem, key: ", tls_folder(), "/", node_id,
+                    ".key}\n");
+  }
+  absl::StrAppend(&yaml, "log: {level: info}\nums:\n  - node_id: ", node_id, "\n    priority: ", um.spec.priority,
+                  "\n    state_dir: ", folder_, "/um-", node_id, "\n");
+  if (um.spec.payload) {
+    absl::StrAppend(&yaml, "    payload:\n      components:\n        - component_id: ", node_id,
+                    "\n          component_type: ", node_id, "-type\n          folder: ", folder_, "/data-", node_id,
+                    "\n");
+    for (const std::string& line : um.spec.behaviour) absl::StrAppend(&yaml, "          ", line, "\n");
+  } else {
+    absl::StrAppend(&yaml, "    switches_boot: ", um.spec.switches_boot ? "true" : "false",
+                    "\n    download: ", um.spec.download ? "true" : "false",
+                    "\n    components: [{component_id: ", node_id, ", component_type: ", node_id, "-type, version: \"",
+                    um.spec.version, "\"}]\n");
+    for (const std::string& line : um.spec.behaviour) absl::StrAppend(&yaml, "    ", line, "\n");
+  }
   WriteText(absl::StrCat(folder_, "/", um.spec.node_id, ".yaml"), yaml);
 }
 
 void UnitUnderTest::WriteCmConfig() {
   std::string yaml = absl::StrCat(
       "unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", folder_, "/cm\ntrust: {key_set: ", folder_,
-      "/keyset.json}\num_server: {unix_socket: ", folder_, "/um.sock}\nlocal_api: {unix_socket: ", folder_,
-      "/cm.sock}\nboot_id_file: ", folder_, "/boot_id\ncloud: {mqtt: {url: \"", broker_->url(), "\"}}\nnodes:\n");
+      "/keyset.json}\nlocal_api: {unix_socket: ", folder_, "/cm.sock}\nboot_id_file: ", folder_,
+      "/boot_id\ncloud: {mqtt: {url: \"", broker_->url(), "\"}}\nnodes:\n");
   for (const auto& [node_id, um] : ums_) {
-    if (!um.spec.unknown) absl::StrAppend(&yaml, "  - node_id: ", node_id, "\n");
+    if (um.spec.unknown) continue;
+    absl::StrAppend(&yaml, "  - node_id: ", node_id, "\n");
+    if (!um.spec.computer.empty()) absl::StrAppend(&yaml, "    computer: ", um.spec.computer, "\n");
+    if (!um.spec.profile.empty()) absl::StrAppend(&yaml, "    profile: ", um.spec.profile, "\n");
+  }
+  absl::StrAppend(&yaml, "um_server:\n  unix_socket: ", folder_, "/um.sock\n  keepalive: 1s\n");
+  if (tcp_port_ != 0) {
+    absl::StrAppend(&yaml, "  listen: 127.0.0.1:", tcp_port_, "\n  tls: {ca: ", tls_folder(),
+                    "/ca.pem, certificate: ", tls_folder(), "/cm.pem, key: ", tls_folder(),
+                    "/cm.key}\nartifacts: {listen: \"127.0.0.1:0\"}\n");
   }
   WriteText(folder_ + "/cm.yaml", yaml + cm_extra_);
 }
@@ -119,7 +199,7 @@ void UnitUnderTest::ConnectCloud() {
 
 void UnitUnderTest::Start() {
   WriteCmConfig();
-  cm_ = std::make_unique<ChildProcess>(std::vector<std::string>{Binary("tandem-cm"), "--config", folder_ + "/cm.yaml"},
+  cm_ = std::make_unique<ChildProcess>(std::vector<std::string>{Program("tandem-cm"), "--config", folder_ + "/cm.yaml"},
                                        folder_ + "/cm.log");
   ConnectCloud();
   grpc::ChannelArguments arguments;
@@ -152,8 +232,10 @@ void UnitUnderTest::KillCm() {
 }
 
 void UnitUnderTest::StartUm(const std::string& node_id) {
-  ums_.at(node_id).wanted = true;
-  ums_.at(node_id).process->Start();
+  Um& um = ums_.at(node_id);
+  if (um.spec.played) return;
+  um.wanted = true;
+  um.process->Start();
 }
 
 void UnitUnderTest::KillUm(const std::string& node_id) {
@@ -198,7 +280,7 @@ DesiredEnvelopes UnitUnderTest::MakeDesired(
     TestComponent component;
     component.type = node_id + "-type";
     component.version = version;
-    component.content = absl::StrCat(node_id, version);
+    component.content = Content(node_id, version);
     components.push_back(component);
     absl::StrAppend(&id, "-", node_id, version);
   }
@@ -208,6 +290,8 @@ DesiredEnvelopes UnitUnderTest::MakeDesired(
   const std::string envelope = maker_.Seal(release);
   release::v1::Assignment assignment = maker_.AssignmentOf(kUnit, sequence, {envelope});
   assignment.set_attempt(1);
+  if (!base_urls_.empty()) assignment.clear_base_urls();
+  for (const std::string& url : base_urls_) assignment.add_base_urls(url);
   if (change) change(assignment, release);
   DesiredEnvelopes desired = maker_.Desired(kUnit, sequence, {envelope});
   desired.assignment = maker_.Seal(assignment);

@@ -14,12 +14,14 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/net/message_envelope.h"
 #include "common/net/mqtt_client.h"
 #include "tandem/local/v1/local.grpc.pb.h"
+#include "tests/support/certificates.h"
 #include "tests/support/child_process.h"
 #include "tests/support/mosquitto.h"
 #include "tests/support/test_documents.h"
@@ -35,6 +37,16 @@ struct UmSpec {
   std::string version = "1.0";
   // Not in CM's configuration.
   bool unknown = false;
+  // In CM's configuration, but played by the test itself: there is no process.
+  bool played = false;
+  // On another computer: registers over TCP, with a certificate for its node_id.
+  std::string computer = {};
+  // In CM's configuration, such as "aos8".
+  std::string profile = {};
+  // Prepare fetches the artifact for real.
+  bool download = false;
+  // A real tandem-um with the payload plugin; `behaviour` are then lines of its component.
+  bool payload = false;
 };
 
 class UnitUnderTest {
@@ -45,6 +57,8 @@ class UnitUnderTest {
   UnitUnderTest(const UnitUnderTest&) = delete;
   UnitUnderTest& operator=(const UnitUnderTest&) = delete;
 
+  // CM also listens on TCP, for UMs of other computers. Before AddUm().
+  void ListenOnTcp();
   void AddUm(UmSpec spec);
   // Broker, cloud, CM and all UMs.
   void Start();
@@ -76,6 +90,13 @@ class UnitUnderTest {
   std::string FeedbackReason(const std::string& state);
   bool HasFeedback(const std::string& state);
   void StopAcks() { acks_ = false; }
+  // Where assignments say that the artifacts are; default: nowhere.
+  void SetBaseUrls(std::vector<std::string> urls) { base_urls_ = std::move(urls); }
+  // The artifact's bytes; by default a few that tell what they are.
+  void SetContent(const std::string& node_id, const std::string& version, const std::string& content);
+  std::string Content(const std::string& node_id, const std::string& version) const;
+  // Below the base URLs.
+  std::string ArtifactPath(const std::string& node_id, const std::string& version) const;
 
   // --- what the unit says ---
   std::optional<local::v1::UnitStatus> Status();
@@ -94,6 +115,21 @@ class UnitUnderTest {
   // Everything a reader of a failed test wants.
   std::string Story();
 
+  // A program of this build.
+  static std::string Program(const std::string& name);
+  std::string um_unix_address() const { return "unix:" + folder_ + "/um.sock"; }
+  // With ListenOnTcp().
+  std::string um_tcp_address() const;
+  // Of CM, and of UMs on other computers, in files that a test may replace: {tls_folder}/ca.pem, cm.pem, cm.key,
+  // {node_id}.pem, {node_id}.key.
+  std::string tls_folder() const { return folder_ + "/tls"; }
+  // Certificates of another CA take the place of all that are there.
+  void RotateCertificates();
+  TestCertificates& certificates() { return *certificates_; }
+  pid_t um_pid(const std::string& node_id) const { return ums_.at(node_id).process->pid(); }
+  pid_t cm_pid() const { return cm_->pid(); }
+  std::string cm_log() const;
+
   const std::string& folder() const { return folder_; }
   TestMaker& maker() { return maker_; }
   Mosquitto& broker() { return *broker_; }
@@ -106,6 +142,7 @@ class UnitUnderTest {
     bool wanted = false;
   };
 
+  void WriteCertificates();
   void WriteCmConfig();
   void WriteUmConfig(const Um& um);
   void Supervise();
@@ -113,6 +150,11 @@ class UnitUnderTest {
 
   std::string folder_;
   const std::string cm_extra_;
+  int tcp_port_ = 0;
+  std::unique_ptr<TestCertificates> certificates_;
+  std::vector<std::string> base_urls_;
+  // By node_id and version.
+  std::map<std::pair<std::string, std::string>, std::string> contents_;
   TestMaker maker_;
   std::unique_ptr<Mosquitto> broker_;
   std::unique_ptr<MqttClient> cloud_;
