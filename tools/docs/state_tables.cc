@@ -1,0 +1,112 @@
+#include "tools/docs/state_tables.h"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "bootloader/core/slot_policy.h"
+#include "cm/health/gate.h"
+#include "cm/update/unit_update.h"
+#include "tools/docs/markdown.h"
+#include "um/um_state.h"
+
+namespace tandem::docs {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string Text(cm::Phase phase) { return std::string(cm::Name(phase)); }
+
+// One arrow per pair of phases, for a picture that can be read.
+void PrintPhases(std::ostream& out) {
+  std::string text = absl::StrCat("stateDiagram-v2\n    [*] --> ", Text(cm::Phase::kPreparing), "\n");
+  std::set<std::pair<cm::Phase, cm::Phase>> seen;
+  for (const cm::Transition& row : cm::Transitions()) {
+    if (!seen.insert({row.from, row.to}).second) continue;
+    const std::string to = row.to == cm::Phase::kIdle ? "[*]" : Text(row.to);
+    absl::StrAppend(&text, "    ", Text(row.from), " --> ", to, "\n");
+  }
+  PrintFenced(out, "mermaid", text);
+}
+
+void PrintUnitUpdate(std::ostream& out) {
+  out << "## The unit's update: phases\n\n"
+         "CM searches the rows of its current phase from the top. The first row that holds is taken, and the search "
+         "begins again.\nCOMMIT and ABORT are durable before anything follows from them. "
+         "Source: `cm/update/unit_update.cc`.\n\n";
+  PrintPhases(out);
+  Rows rows;
+  for (const cm::Transition& row : cm::Transitions()) {
+    rows.push_back(
+        {std::string(cm::Name(row.from)), std::string(row.when), std::string(cm::Name(row.to)), std::string(row.then)});
+  }
+  PrintTable(out, {"phase", "when", "next phase", "decided"}, rows);
+}
+
+void PrintCommands(std::ostream& out) {
+  out << "## The unit's update: commands\n\n"
+         "What CM sends to a connected UM, by the unit's phase and the state the UM reports. The first row that holds "
+         "counts.\nA command is sent again, with back-off, while its row still holds. No row: nothing is sent. "
+         "Source: `cm/update/unit_update.cc`.\n\n";
+  Rows rows;
+  for (const cm::CommandRule& rule : cm::Commands()) {
+    rows.push_back({std::string(cm::Name(rule.phase)), std::string(cm::Name(rule.state)), std::string(rule.when),
+                    std::string(cm::Name(rule.command))});
+  }
+  PrintTable(out, {"phase of the unit", "state of the UM", "and", "command"}, rows);
+}
+
+void PrintUm(std::ostream& out) {
+  out << "## An Update Manager\n\n"
+         "A UM makes the new step durable, then runs the plugin's method. What stands in no row changes nothing: the "
+         "UM\nanswers with its status. Source: `um/um_state.cc`.\n\n";
+  Rows rows;
+  for (const um::UmTransition& row : um::UmTransitions()) {
+    rows.push_back({std::string(um::Name(row.from)), std::string(um::Name(row.input)), std::string(um::Name(row.to)),
+                    std::string(um::Name(um::WireStateOf(row.to))), std::string(um::Name(row.job)),
+                    std::string(row.note)});
+  }
+  PrintTable(out, {"step", "input", "next step", "reported to CM", "plugin method", "note"}, rows);
+}
+
+void PrintSlotPolicy(std::ostream& out) {
+  out << "## Which slot the bootloader boots\n\n"
+         "Searched from the top; the first row that holds decides. A changed record is durable before the jump.\n"
+         "The format of the record is in [boot-record.md](boot-record.md). Source: `bootloader/core/slot_policy.cc`."
+         "\n\n";
+  Rows rows;
+  for (const boot::PolicyRow& row : boot::PolicyTable()) {
+    rows.push_back({row.when, row.then, boot::ReasonText(row.reason)});
+  }
+  PrintTable(out, {"when", "then", "on the console"}, rows);
+}
+
+void PrintGate(std::ostream& out) {
+  out << "## A probe of the health gate\n\n"
+         "The gate passes when every probe is passed at the same time and the grace is over. It fails with the first "
+         "failed\nprobe; as a precondition gate it never fails, it waits. Source: `cm/health/gate.cc`.\n\n";
+  Rows rows;
+  for (const cm::GateTransition& row : cm::GateTable()) {
+    rows.push_back({std::string(cm::ProbeStateName(row.from)), std::string(cm::GateConditionText(row.when)),
+                    std::string(cm::ProbeStateName(row.to))});
+  }
+  PrintTable(out, {"state", "result", "next state"}, rows);
+}
+
+}  // namespace
+
+void PrintStateTables(std::ostream& out) {
+  out << "# State tables\n\n";
+  PrintOrigin(out, "the tables in the code");
+  out << "These are the tables the programs search, not a description of them. "
+         "[architecture.md](architecture.md) explains the words.\n\n";
+  PrintUnitUpdate(out);
+  PrintCommands(out);
+  PrintUm(out);
+  PrintSlotPolicy(out);
+  PrintGate(out);
+}
+
+}  // namespace tandem::docs
