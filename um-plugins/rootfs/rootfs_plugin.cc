@@ -27,6 +27,7 @@ void Close(record::v1::SlotsRecord& slots) {
   slots.clear_target();
   slots.clear_armed_boot_id();
   slots.clear_wrote_target();
+  slots.clear_rearms();
 }
 
 }  // namespace
@@ -207,7 +208,7 @@ absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running == target) {
-    RETURN_IF_ERROR(CheckAndRearm(target));
+    RETURN_IF_ERROR(CheckAndRearm(slots, target));
     return um::StartResult::kRunning;
   }
   if (!Entry(slots, target).complete()) {
@@ -217,13 +218,14 @@ absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
   // First the boot id: once the trial is armed, any reset may be the one that counts.
   ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   slots.set_armed_boot_id(boot_id);
+  slots.clear_rearms();
   RETURN_IF_ERROR(SaveSlots(slots));
   RETURN_IF_ERROR(dependencies_.boot.SetTrial(target, kTrialAttempts));
   operation.ReportActivity(absl::StrCat("slot ", SlotName(target), " is booted next"));
   return um::StartResult::kNeedsReboot;
 }
 
-absl::Status RootfsPlugin::CheckAndRearm(Slot slot) {
+absl::Status RootfsPlugin::CheckAndRearm(Slots& slots, Slot slot) {
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
   if (state.trial != slot && state.confirmed != slot) {
     return absl::FailedPreconditionError(absl::StrCat("slot ", SlotName(slot), " runs, but is not on trial"));
@@ -231,7 +233,12 @@ absl::Status RootfsPlugin::CheckAndRearm(Slot slot) {
   if (dependencies_.check) {
     RETURN_IF_ERROR(Annotate(dependencies_.check(), absl::StrCat("check of slot ", SlotName(slot))));
   }
-  return state.trial == slot ? dependencies_.boot.RearmAttempts(slot, kTrialAttempts) : absl::OkStatus();
+  if (state.trial != slot || state.attempts_left >= kTrialAttempts || slots.rearms() >= kMaxRearms) {
+    return absl::OkStatus();
+  }
+  slots.set_rearms(slots.rearms() + 1);
+  RETURN_IF_ERROR(SaveSlots(slots));
+  return dependencies_.boot.RearmAttempts(slot, kTrialAttempts);
 }
 
 absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
@@ -239,7 +246,7 @@ absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running == target) {
-    RETURN_IF_ERROR(CheckAndRearm(target));
+    RETURN_IF_ERROR(CheckAndRearm(slots, target));
     return um::RebootCheck::kRunning;
   }
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());

@@ -26,6 +26,9 @@ namespace tandem::plugins {
 
 // Boots of a slot on trial before the bootloader goes back.
 inline constexpr uint32_t kTrialAttempts = 3;
+// How often a system on trial that passed its own check is given its boots again. Bounded, because a system may pass
+// the check and yet never be committed (its CM is dead): the watchdog must use up its boots in the end.
+inline constexpr uint32_t kMaxRearms = 1;
 
 class RootfsPlugin : public um::Plugin {
  public:
@@ -70,8 +73,8 @@ class RootfsPlugin : public um::Plugin {
   // True when the slot holds these bytes, read back; an error only when that cannot be told.
   absl::StatusOr<bool> Holds(boot::Slot slot, const Slots::Slot& content, um::Operation& operation);
   absl::Status Write(boot::Slot slot, const um::Artifact& artifact, um::Operation& operation);
-  // The new system runs: checks it and gives it its boots back.
-  absl::Status CheckAndRearm(boot::Slot slot);
+  // The new system runs: checks it and gives it its boots back, a bounded number of times.
+  absl::Status CheckAndRearm(Slots& slots, boot::Slot slot);
 
   Dependencies dependencies_;
   const config::v1::UmConfig config_;

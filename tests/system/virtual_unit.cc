@@ -1,0 +1,291 @@
+#include "tests/system/virtual_unit.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/crypto/desired_documents.h"
+#include "common/crypto/sha256.h"
+#include "common/net/message_envelope.h"
+#include "common/process/run_command.h"
+#include "common/storage/durable_record.h"
+#include "common/storage/file_system.h"
+#include "grpcpp/create_channel.h"
+#include "tandem/record/v1/record.pb.h"
+
+namespace tandem {
+namespace {
+
+constexpr char kNamespace[] = "acme";
+constexpr char kUnit[] = "unit-1";
+constexpr uint64_t kSlotBytes = 256 << 10;
+constexpr size_t kPayloadBytes = 200 << 10;
+constexpr absl::Duration kPowerIsBackAfter = absl::Milliseconds(50);
+
+std::string Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
+
+void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+std::string ReadText(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+void WriteScript(const std::string& path, const std::string& body) {
+  WriteText(path, "#!/bin/sh\n" + body + "\n");
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+}
+
+void CheckOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::cerr << "test set-up: " << status << std::endl;
+  std::abort();
+}
+
+template <typename Value>
+Value ValueOrDie(absl::StatusOr<Value> result) {
+  CheckOk(result.status());
+  return *std::move(result);
+}
+
+std::string PayloadOf(const std::string& component, const std::string& version) {
+  std::string bytes = absl::StrCat(component, " ", version, "\n");
+  while (bytes.size() < kPayloadBytes) bytes += bytes;
+  return bytes;
+}
+
+}  // namespace
+
+VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(options)), maker_(kNamespace, absl::Now()) {
+  std::string name = (std::filesystem::temp_directory_path() / "vunit_XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) std::abort();
+  folder_ = name;
+  std::filesystem::create_directories(InUnit("data"));
+  WriteText(At("keyset.json"), maker_.KeySetEnvelope());
+  server_ = ValueOrDie(Nginx::Start(options_.bytes_per_second));
+  broker_ = std::make_unique<Mosquitto>(ValueOrDie(Mosquitto::Start()));
+  MqttOptions mqtt;
+  mqtt.url = broker_->url();
+  mqtt.client_id = "test-cloud";
+  mqtt.backoff = {.first = absl::Milliseconds(50), .max = absl::Milliseconds(200)};
+  MqttHandlers handlers;
+  handlers.message = [](MqttMessage) {};
+  handlers.connected = [] {};
+  handlers.disconnected = [](const std::string&) {};
+  cloud_ = ValueOrDie(MqttClient::Create(mqtt, handlers));
+  cloud_->Start();
+  WriteConfigs();
+  WriteText(InUnit("slot-a.img"), MakeImage("1.0", ImageFault::kNone));
+  WriteText(InUnit("slot-b.img"), "");
+  for (const char* slot : {"slot-a.img", "slot-b.img"}) std::filesystem::resize_file(InUnit(slot), kSlotBytes);
+  for (const char* component : {"settings", "detector"}) {
+    const std::string data = InUnit(absl::StrCat("data/", component));
+    std::filesystem::create_directories(data + "/versions/1.0");
+    WriteText(data + "/versions/1.0/payload", PayloadOf(component, "1.0"));
+    std::filesystem::create_symlink("versions/1.0", data + "/current");
+  }
+  simulator_ = std::make_unique<ChildProcess>(
+      std::vector<std::string>{Program("tandem-unit-sim"), "run", "--config", At("sim.yaml")}, At("sim.log"));
+}
+
+VirtualUnit::~VirtualUnit() {
+  // In order, so that it takes its processes along.
+  simulator_->Stop();
+  cloud_.reset();
+  std::filesystem::remove_all(folder_);
+}
+
+std::string VirtualUnit::MakeImage(const std::string& version, ImageFault fault) {
+  const std::string tree = At("tree");
+  std::filesystem::remove_all(tree);
+  std::filesystem::create_directories(tree + "/sbin");
+  std::filesystem::create_directories(tree + "/etc");
+  WriteText(tree + "/etc/version", version + "\n");
+  WriteScript(tree + "/sbin/init", fault == ImageFault::kDoesNotBoot ? "exit 1" : "exit 0");
+  WriteScript(tree + "/sbin/cm", fault == ImageFault::kCmBroken ? "exit 1" : "exec \"$@\"");
+  const std::string file = At("image");
+  CheckOk(RunCommandOk({.argv = {"mksquashfs", tree, file, "-noappend", "-quiet", "-no-progress", "-all-root"}}));
+  return ReadText(file);
+}
+
+void VirtualUnit::WriteConfigs() {
+  const std::string unit = folder_ + "/unit";
+  WriteText(At("cm.yaml"),
+            absl::StrCat("unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
+                         "/data/cm\nboot_id_file: ", unit, "/run/boot_id\ntrust: {key_set: ", folder_,
+                         "/keyset.json}\num_server: {unix_socket: ", unit, "/run/um.sock}\nlocal_api: {unix_socket: ",
+                         unit, "/run/cm.sock}\nnodes: [{node_id: settings}, {node_id: models}, {node_id: rootfs}]\n",
+                         "cloud: {mqtt: {url: \"", broker_->url(), "\"}}\nwatchdog: {device: ", unit,
+                         "/run/watchdog, timeout: ", absl::FormatDuration(options_.watchdog), "}\n",
+                         "budgets: {registration: 10s, start: 20s, trial_deadline: 60s}\n", options_.cm_extra));
+  std::string um = absl::StrCat("cm: unix:", unit, "/run/um.sock\nums:\n");
+  const std::string reload = absl::StrCat("[sh, -c, \"sleep ", absl::ToDoubleSeconds(options_.reload), "\"]");
+  int priority = 10;
+  for (const auto& [node, component, type] :
+       {std::tuple("settings", "settings", "config"), std::tuple("models", "detector", "model")}) {
+    absl::StrAppend(&um, "  - node_id: ", node, "\n    priority: ", priority, "\n    state_dir: ", unit, "/data/um-",
+                    node, "\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
+                    "\n    unit_id: ", kUnit, "\n    payload:\n      components:\n        - component_id: ", component,
+                    "\n          component_type: ", type, "\n          folder: ", unit, "/data/", component,
+                    "\n          reload_command: ", reload, "\n");
+    priority += 10;
+  }
+  absl::StrAppend(&um, "  - node_id: rootfs\n    priority: 30\n    state_dir: ", unit,
+                  "/data/um-rootfs\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
+                  "\n    unit_id: ", kUnit, "\n    rootfs:\n      component_type: rootfs\n      slot_a: ", unit,
+                  "/slot-a.img\n      slot_b: ", unit, "/slot-b.img\n      boot_record: ", unit,
+                  "/boot.rec\n      cmdline_file: ", unit, "/run/cmdline\n      boot_id_file: ", unit,
+                  "/run/boot_id\n      reboot_command: [", Program("tandem-unit-sim"), ", reboot, --unit, ", unit,
+                  "]\n      version_file: ", unit, "/run/root/etc/version\n      factory_version: \"1.0\"\n");
+  WriteText(At("um.yaml"), um);
+  WriteText(At("sim.yaml"),
+            absl::StrCat("unit: ", unit, "\ninit_command: [\"{root}/sbin/init\"]\nservices:\n",
+                         "  - {name: cm, restart_delay: 100ms, argv: [\"{root}/sbin/cm\", ", Program("tandem-cm"),
+                         ", --config, ", At("cm.yaml"), "]}\n  - {name: um, restart_delay: 100ms, argv: [",
+                         Program("tandem-um"), ", --config, ", At("um.yaml"),
+                         "]}\nwatchdog: {timeout: ", absl::FormatDuration(options_.watchdog), "}\n"));
+}
+
+void VirtualUnit::SwitchOn() {
+  simulator_->Start();
+  if (!WaitFor([&] { return Versions() == std::set<std::string>{"1.0"}; })) {
+    std::cerr << "the unit does not come up: " << Story() << std::endl;
+    std::abort();
+  }
+}
+
+void VirtualUnit::PowerCut() {
+  const uint64_t before = Machine().power_cuts;
+  CheckOk(sim::SendRequest(InUnit(""), absl::StrCat("power-cut ", absl::ToInt64Milliseconds(kPowerIsBackAfter))));
+  if (!WaitFor([&] { return Machine().power_cuts > before; })) std::abort();
+}
+
+void VirtualUnit::Assign(const std::string& version, ImageFault fault,
+                         const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change) {
+  std::vector<TestComponent> components = {
+      {.id = "settings",
+       .type = "config",
+       .version = version,
+       .plane = release::v1::CONFIG,
+       .content = PayloadOf("settings", version)},
+      {.id = "detector",
+       .type = "model",
+       .version = version,
+       .plane = release::v1::MODEL,
+       .content = PayloadOf("detector", version)},
+      {.id = "rootfs", .type = "rootfs", .version = version, .content = MakeImage(version, fault)}};
+  for (const TestComponent& component : components) {
+    server_->Put(absl::StrCat("artifacts/", HexEncode(Sha256(component.content))), component.content);
+  }
+  release::v1::Release release = maker_.ReleaseOf("release-" + version, components);
+  release::v1::Assignment unused;
+  if (change) change(unused, release);
+  const std::string envelope = maker_.Seal(release);
+  releases_.push_back(envelope);
+  release::v1::Assignment assignment = maker_.AssignmentOf(kUnit, ++sequence_, {envelope});
+  assignment.set_attempt(1);
+  assignment.clear_base_urls();
+  assignment.add_base_urls(server_->url());
+  if (change) change(assignment, release);
+  const DesiredEnvelopes desired{.assignment = maker_.Seal(assignment),
+                                 .releases = {envelope},
+                                 .release_list = maker_.Seal(maker_.ListOf(sequence_, releases_)),
+                                 .key_sets = {maker_.KeySetEnvelope()}};
+  MessageEnvelope message;
+  message.msg_id = NewMessageId();
+  message.type = kDesiredMessage;
+  message.ts = absl::Now();
+  message.payload = ValueOrDie(SerializeDesired(desired));
+  const MqttMessage published{.topic = UnitTopics(kNamespace, kUnit).desired,
+                              .payload = ValueOrDie(EncodeMessage(message)),
+                              .retained = true,
+                              .expiry = {}};
+  if (!WaitFor([&] { return cloud_->PublishAndWait(published, absl::Seconds(2)).ok(); })) std::abort();
+}
+
+std::optional<local::v1::UnitStatus> VirtualUnit::Status() {
+  // A channel that found no CM waits too long before it looks again.
+  if (local_ == nullptr) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    local_ = local::v1::LocalService::NewStub(grpc::CreateCustomChannel(absl::StrCat("unix:", InUnit("run/cm.sock")),
+                                                                        grpc::InsecureChannelCredentials(), arguments));
+  }
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  local::v1::UnitStatus status;
+  if (local_->GetStatus(&context, {}, &status).ok()) return status;
+  local_.reset();
+  return std::nullopt;
+}
+
+std::string VirtualUnit::Phase() {
+  const auto status = Status();
+  return status.has_value() ? status->phase() : "";
+}
+
+std::string VirtualUnit::DurablePhase() const {
+  DurableRecord file(FileSystem::Real(), InUnit("data/cm/update.rec"));
+  record::v1::UnitUpdateRecord record;
+  const absl::StatusOr<std::string> bytes = file.Read();
+  return bytes.ok() && record.ParseFromString(*bytes) ? record.phase() : "";
+}
+
+sim::Status VirtualUnit::Machine() const { return sim::ReadStatus(InUnit("")).value_or(sim::Status()); }
+
+bool VirtualUnit::WaitForEnd(absl::Duration timeout) {
+  return WaitFor(
+      [&] {
+        const auto status = Status();
+        return status.has_value() && status->phase() == "Idle" && status->last_update().sequence() == sequence_ &&
+               status->last_update().outcome() != "running";
+      },
+      timeout);
+}
+
+std::string VirtualUnit::Outcome() {
+  const auto status = Status();
+  return status.has_value() ? status->last_update().outcome() : "";
+}
+
+std::string VirtualUnit::Reason() {
+  const auto status = Status();
+  return status.has_value() ? status->last_update().reason() : "";
+}
+
+std::set<std::string> VirtualUnit::Versions() {
+  const auto status = Status();
+  std::set<std::string> versions;
+  if (!status.has_value()) return versions;
+  for (const auto& um : status->ums()) {
+    if (um.components().empty() || !um.connected()) return {};
+    versions.insert(um.components(0).version());
+  }
+  return versions;
+}
+
+bool VirtualUnit::WaitFor(const std::function<bool()>& condition, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (absl::Now() < deadline) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
+std::string VirtualUnit::Story() const {
+  std::string story;
+  for (const char* name : {"unit/console.log", "unit/log/cm.log", "unit/log/um.log", "sim.log"}) {
+    absl::StrAppend(&story, "\n--- ", name, " ---\n", ReadText(At(name)));
+  }
+  return story;
+}
+
+}  // namespace tandem
