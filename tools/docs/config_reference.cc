@@ -132,6 +132,7 @@ class Reference {
       return;
     }
     std::vector<std::vector<std::string>> rows;
+    rows.reserve(message->field_count());
     for (int i = 0; i < message->field_count(); ++i) rows.push_back(Row(message->field(i)));
     PrintTable(out_, {"key", "type", "default", "meaning"}, rows);
     for (int i = 0; i < message->field_count(); ++i) PrintEnum(message->field(i));
