@@ -91,6 +91,10 @@ absl::Status Coordinator::Recover() {
     update_.phase = Phase::kRecovering;
     update_.decision = Decision::kNone;
     for (Participant& participant : update_.participants) participant.prepares = std::max(participant.prepares, 1U);
+    // The damaged copy is aside; after another crash nothing else would tell that there is something to recover.
+    if (const absl::Status saved = update_file_.Write(ToRecord(update_).SerializeAsString()); !saved.ok()) {
+      LogError("cannot write that the update is being recovered", {{"error", ToPersonText(saved)}});
+    }
   } else if (lost) {
     idle_reason_ = "the update record was damaged, and nothing tells what ran; see the log";
   }
@@ -151,7 +155,7 @@ void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
     Handle(StatusEvent(um, registered));
   } else {
     HandleStray(um, registered);
-    if (registered) {
+    if (registered || waits_for_strays_) {
       if (waiting_.has_value() && !WaitingForUms()) {
         const Incoming incoming = *std::exchange(waiting_, std::nullopt);
         if (const absl::Status taken = TakeDesired(incoming); !taken.ok()) Refuse(incoming, taken);
@@ -298,7 +302,9 @@ void Coordinator::HandleStray(const UmInfo& um, bool registered) {
   stray.told_at = now;
   ++stray.tries;
   parts_.loop.PostAfter(kStrayRetry, [this, alive = std::weak_ptr<bool>(alive_), node_id] {
-    if (!alive.expired() && update_.phase == Phase::kIdle) HandleStray(parts_.ums.ums().at(node_id), false);
+    if (alive.expired() || update_.phase != Phase::kIdle) return;
+    HandleStray(parts_.ums.ums().at(node_id), false);
+    if (waits_for_strays_) MaybeBegin();
   });
   // The update it belongs to is over: it is told how that ended.
   std::vector<Target> committed;
@@ -322,6 +328,17 @@ void Coordinator::HandleStray(const UmInfo& um, bool registered) {
   umv2::CMMessages message;
   apply ? static_cast<void>(message.mutable_apply_update()) : static_cast<void>(message.mutable_revert_update());
   parts_.ums.Send(um.node.node_id(), message).IgnoreError();
+}
+
+std::string Coordinator::UnsettledStrays() const {
+  std::string who;
+  for (const auto& [node_id, um] : parts_.ums.ums()) {
+    if (!um.connected || StateOf(um.last) == UmState::kIdle) continue;
+    const auto stray = strays_.find(node_id);
+    const bool given_up = stray != strays_.end() && stray->second.tries >= kStrayTries && !IsInstalling(um.last);
+    if (!given_up) absl::StrAppend(&who, who.empty() ? "" : ", ", node_id);
+  }
+  return who;
 }
 
 // --- phases ---

@@ -111,6 +111,8 @@ class Coordinator {
   void EnterPhase();
   void Finished();
   void HandleStray(const UmInfo& um, bool registered);
+  // UMs that are still on their way out of an update that is over: what they run now is not what they will run.
+  std::string UnsettledStrays() const;
   void CheckKeysOfRunningUpdate();
 
   void StartPreconditions();
@@ -168,6 +170,8 @@ class Coordinator {
     int tries = 0;
   };
   std::map<std::string, Stray> strays_;
+  // Something is desired, but a stray must settle first.
+  bool waits_for_strays_ = false;
   std::string last_reported_;
   std::optional<local::v1::UpdateSummary> last_update_;
   std::function<void()> changed_;

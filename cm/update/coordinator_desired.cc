@@ -151,6 +151,12 @@ void Coordinator::MaybeBegin() {
                                       "); an assignment with a higher attempt tries it again");
     return;
   }
+  const std::string strays = UnsettledStrays();
+  waits_for_strays_ = !strays.empty();
+  if (waits_for_strays_) {
+    idle_reason_ = absl::StrCat("waits for ", strays, ", still in an update that is over");
+    return;
+  }
   std::vector<PlanUm> ums;
   for (const auto& [node_id, um] : parts_.ums.ums()) {
     if (um.seen) ums.push_back(ToPlanUm(um));

@@ -310,15 +310,34 @@ uint64_t UnitUnderTest::Assign(const std::map<std::string, std::string>& version
 }
 
 void UnitUnderTest::Publish(const DesiredEnvelopes& desired) {
+  PublishMessage(UnitTopics(kNamespace, kUnit).desired, kDesiredMessage, ValueOrDie(SerializeDesired(desired)),
+                 /*retained=*/true);
+}
+
+void UnitUnderTest::PublishVerdict(bool verified, const std::string& reason) {
+  unit::v1::Verdict verdict;
+  verdict.set_sequence(sequence_);
+  verdict.set_attempt(1);
+  verdict.set_verified(verified);
+  verdict.set_reason(reason);
+  PublishMessage(UnitTopics(kNamespace, kUnit).verdict, kVerdictMessage, ValueOrDie(MessageToJson(verdict)),
+                 /*retained=*/false);
+}
+
+void UnitUnderTest::PublishKeySets(const std::vector<std::string>& envelopes) {
+  PublishMessage(UnitTopics(kNamespace, kUnit).key_sets, kKeySetsMessage, ValueOrDie(SerializeKeySets(envelopes)),
+                 /*retained=*/true);
+}
+
+void UnitUnderTest::PublishMessage(const std::string& topic, const std::string& type, const std::string& payload,
+                                   bool retained) {
   MessageEnvelope envelope;
   envelope.msg_id = NewMessageId();
-  envelope.type = kDesiredMessage;
+  envelope.type = type;
   envelope.ts = absl::Now();
-  envelope.payload = ValueOrDie(SerializeDesired(desired));
-  const MqttMessage message{.topic = UnitTopics(kNamespace, kUnit).desired,
-                            .payload = ValueOrDie(EncodeMessage(envelope)),
-                            .retained = true,
-                            .expiry = {}};
+  envelope.payload = payload;
+  const MqttMessage message{
+      .topic = topic, .payload = ValueOrDie(EncodeMessage(envelope)), .retained = retained, .expiry = {}};
   const bool published =
       WaitFor([&] { return cloud_->PublishAndWait(message, absl::Seconds(2)).ok(); }, absl::Seconds(20));
   if (!published) std::abort();

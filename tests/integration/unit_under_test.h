@@ -82,6 +82,11 @@ class UnitUnderTest {
   uint64_t Assign(const std::map<std::string, std::string>& versions,
                   const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change);
   void Publish(const DesiredEnvelopes& desired);
+  // `payload`: JSON.
+  void PublishMessage(const std::string& topic, const std::string& type, const std::string& payload, bool retained);
+  // The fleet's verdict on the newest assignment's update.
+  void PublishVerdict(bool verified, const std::string& reason);
+  void PublishKeySets(const std::vector<std::string>& envelopes);
   DesiredEnvelopes MakeDesired(const std::map<std::string, std::string>& versions, uint64_t sequence,
                                const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change);
   // States of the feedback messages so far, each once, in their order.
