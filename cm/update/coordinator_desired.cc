@@ -257,7 +257,8 @@ absl::StatusOr<std::string> Coordinator::ApplyBundle(const std::string& path) {
                                                       "); wait for it, or abort it first"));
   }
   if (WaitingForUms()) {
-    return absl::UnavailableError("not all UMs have registered yet; try again in a moment, or see tandemctl status");
+    return absl::FailedPreconditionError(
+        "not all UMs have registered yet; try again in a moment, or see tandemctl status");
   }
   RETURN_IF_ERROR(TakeDesired(incoming));
   Changed();
