@@ -70,11 +70,14 @@ std::vector<ProbeComponent> ProbeComponents(const UmRegistry& registry, const Un
   return components;
 }
 
-// Feeds the watchdog from the event thread for as long as that is alive.
-void KeepFeeding(EventLoop& loop, Watchdog& watchdog, bool was_fed) {
-  const absl::Status fed = watchdog.Feed();
+// Feeds the watchdog from the event thread for as long as that is alive and no trial is past its deadline.
+void KeepFeeding(EventLoop& loop, Watchdog& watchdog, const Coordinator& coordinator, bool was_fed) {
+  const absl::Status fed = coordinator.MayFeedWatchdog()
+                               ? watchdog.Feed()
+                               : absl::DeadlineExceededError("the trial deadline has passed without a decision");
   if (!fed.ok() && was_fed) LogWarning("watchdog not fed", {{"error", ToPersonText(fed)}});
-  loop.PostAfter(watchdog.interval(), [&loop, &watchdog, ok = fed.ok()] { KeepFeeding(loop, watchdog, ok); });
+  loop.PostAfter(watchdog.interval(),
+                 [&loop, &watchdog, &coordinator, ok = fed.ok()] { KeepFeeding(loop, watchdog, coordinator, ok); });
 }
 
 absl::StatusOr<std::string> ReadBootId(FileSystem& fs, const std::string& path) {
@@ -127,7 +130,6 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
     watchdog = std::make_unique<Watchdog>(
         config.watchdog().device(),
         DurationOr(config.watchdog().has_timeout(), config.watchdog().timeout(), absl::Seconds(30)), clock);
-    KeepFeeding(loop, *watchdog, /*was_fed=*/true);
   }
 
   std::unique_ptr<CloudBridge> cloud;
@@ -157,6 +159,7 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
                                },
                            .cloud = cloud.get(),
                            .boot_id = boot_id});
+  if (watchdog != nullptr) KeepFeeding(loop, *watchdog, coordinator, /*was_fed=*/true);
   registry.SetCallbacks(
       {.status =
            [&](const UmInfo& um, bool registered) {

@@ -5,7 +5,7 @@
 // after a crash in the middle of it; so each method first looks at what is already there. The whole life of a
 // component:
 //
-//   Inventory -> Prepare -> Start -> [reboot -> CheckAfterReboot] -> Apply
+//   Inventory -> Prepare -> Start -> [reboot -> CheckAfterReboot] -> Apply -> [Seal, days later]
 //                       \-> Revert    (from any point before Apply)
 //
 //   class SeatHeater : public tandem::um::Plugin { ... };
@@ -57,6 +57,8 @@ struct Artifact {
   // 32 raw bytes; empty only when `urls` is.
   std::string sha256;
   uint64_t size = 0;
+  // The least that may be installed once this version is sealed; 0: the release sets none.
+  uint64_t security_version = 0;
   // SHA-256 of every `chunk_size` bytes, joined; empty when the release has none.
   uint32_t chunk_size = 0;
   std::string chunk_digests;
@@ -131,6 +133,11 @@ class Plugin {
   // Back to what ran before Prepare(), from wherever Prepare, Start or a failed boot left off. Called again after a
   // crash, and retried with back-off after an error. Drops what was staged.
   virtual absl::StatusOr<RevertResult> Revert(Operation& operation) = 0;
+
+  // The rollback window of what runs is over, and nothing is being updated: an anti-rollback counter rises, a kept copy
+  // may go. Must not change what runs. Called again after a crash, and again later after an error. Plugins without
+  // either keep the default.
+  virtual absl::Status Seal();
 
   // Restarts whatever must boot to run the switched version: the computer, the MCU. May return before it happens.
   virtual absl::Status Reboot();

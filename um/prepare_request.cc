@@ -120,6 +120,7 @@ absl::StatusOr<Artifact> ReadComponent(const PrepareComponentInfo& info, const P
                     .headers = {},
                     .sha256 = info.sha256(),
                     .size = info.size(),
+                    .security_version = info.security_version(),
                     .chunk_digests = {},
                     .annotations = WithoutTandem(info.annotations())};
   if (!info.url().empty()) artifact.urls.push_back(info.url());
@@ -133,6 +134,7 @@ absl::StatusOr<Artifact> ReadComponent(const PrepareComponentInfo& info, const P
     ASSIGN_OR_RETURN(const ReleaseComponent covered, VerifyCovered(info, *envelopes, trust, clock));
     artifact.chunk_size = covered.chunks().chunk_size();
     artifact.chunk_digests = covered.chunks().digests();
+    artifact.security_version = covered.security_version();
   } else if (envelopes.has_value()) {
     if (absl::StatusOr<ReleaseComponent> covered = FindUnverified(info, *envelopes); covered.ok()) {
       artifact.chunk_size = covered->chunks().chunk_size();

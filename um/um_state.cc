@@ -12,7 +12,13 @@ using J = UmJob;
 
 constexpr UmTransition kTransitions[] = {
     {S::kIdle, I::kPrepareCommand, S::kPreparing, J::kPrepare, ""},
+    {S::kIdle, I::kSealCommand, S::kSealing, J::kSeal, "the rollback window is over"},
     {S::kIdle, I::kRestarted, S::kIdle, J::kNone, ""},
+
+    {S::kSealing, I::kJobDone, S::kIdle, J::kNone, ""},
+    {S::kSealing, I::kJobFailed, S::kIdle, J::kNone, "with the error; CM sends Seal again"},
+    {S::kSealing, I::kPrepareCommand, S::kPreparing, J::kPrepare, "after the seal, which is not waited for"},
+    {S::kSealing, I::kRestarted, S::kSealing, J::kSeal, ""},
 
     {S::kPreparing, I::kJobDone, S::kPrepared, J::kNone, ""},
     {S::kPreparing, I::kJobFailed, S::kFailed, J::kNone, ""},
@@ -56,7 +62,7 @@ constexpr UmTransition kTransitions[] = {
     {S::kFailed, I::kRestarted, S::kFailed, J::kNone, ""},
 };
 
-constexpr std::array<std::pair<UmStep, std::string_view>, 10> kStepNames = {{
+constexpr std::array<std::pair<UmStep, std::string_view>, 11> kStepNames = {{
     {S::kIdle, "idle"},
     {S::kPreparing, "preparing"},
     {S::kPrepared, "prepared"},
@@ -67,6 +73,7 @@ constexpr std::array<std::pair<UmStep, std::string_view>, 10> kStepNames = {{
     {S::kApplying, "applying"},
     {S::kReverting, "reverting"},
     {S::kFailed, "failed"},
+    {S::kSealing, "sealing"},
 }};
 
 }  // namespace
@@ -83,6 +90,7 @@ std::optional<UmTransition> FindUmTransition(UmStep step, UmInput input) {
 WireState WireStateOf(UmStep step) {
   switch (step) {
     case S::kIdle:
+    case S::kSealing:
     case S::kPreparing:
       return WireState::kIdle;
     case S::kPrepared:
@@ -108,6 +116,7 @@ bool IsWorking(UmStep step) {
     case S::kChecking:
     case S::kApplying:
     case S::kReverting:
+    case S::kSealing:
       return true;
     default:
       return false;
@@ -138,6 +147,8 @@ std::string_view Name(UmInput input) {
       return "ApplyUpdate";
     case I::kRevertCommand:
       return "RevertUpdate";
+    case I::kSealCommand:
+      return "SealUpdate";
     case I::kJobDone:
       return "job done";
     case I::kJobNeedsReboot:
@@ -166,6 +177,8 @@ std::string_view Name(UmJob job) {
       return "Apply";
     case J::kRevert:
       return "Revert";
+    case J::kSeal:
+      return "Seal";
   }
   return "";
 }

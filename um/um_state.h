@@ -28,6 +28,8 @@ enum class UmStep {
   kApplying,
   kReverting,
   kFailed,
+  // At rest on what was applied; its rollback window is over.
+  kSealing,
 };
 
 enum class UmInput {
@@ -35,6 +37,7 @@ enum class UmInput {
   kStartCommand,
   kApplyCommand,
   kRevertCommand,
+  kSealCommand,
   // The job of the step ended.
   kJobDone,
   kJobNeedsReboot,
@@ -44,7 +47,7 @@ enum class UmInput {
 };
 
 // What the worker does in a step.
-enum class UmJob { kNone, kPrepare, kStart, kReboot, kCheck, kApply, kRevert };
+enum class UmJob { kNone, kPrepare, kStart, kReboot, kCheck, kApply, kRevert, kSeal };
 
 enum class WireState { kIdle, kPrepared, kUpdated, kFailed };
 

@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 constexpr UmStep kSteps[] = {UmStep::kIdle,      UmStep::kPreparing, UmStep::kPrepared, UmStep::kStarting,
                              UmStep::kRebooting, UmStep::kUpdated,   UmStep::kChecking, UmStep::kApplying,
-                             UmStep::kReverting, UmStep::kFailed};
+                             UmStep::kReverting, UmStep::kFailed,    UmStep::kSealing};
 
 TEST(UmTable, NoRowStandsTwice) {
   std::set<std::pair<UmStep, UmInput>> seen;
@@ -82,7 +82,7 @@ TEST(UmTable, EveryStepKnowsWhatARestartMeansAndEveryJobEnds) {
 
 TEST(UmTable, NeverBecomesIdleWhileUncommittedExceptByRevert) {
   for (const UmTransition& row : UmTransitions()) {
-    if (row.to != UmStep::kIdle || row.from == UmStep::kIdle) continue;
+    if (row.to != UmStep::kIdle || row.from == UmStep::kIdle || row.from == UmStep::kSealing) continue;
     EXPECT_TRUE((row.from == UmStep::kApplying && row.input == UmInput::kJobDone) ||
                 (row.from == UmStep::kReverting && row.input == UmInput::kJobDone) ||
                 (row.from == UmStep::kPreparing && row.input == UmInput::kRestarted))
@@ -97,6 +97,12 @@ TEST(UmTable, CommandsThatDoNotFitChangeNothing) {
   EXPECT_FALSE(FindUmTransition(UmStep::kFailed, UmInput::kApplyCommand).has_value());
   EXPECT_FALSE(FindUmTransition(UmStep::kUpdated, UmInput::kStartCommand).has_value());
   EXPECT_FALSE(FindUmTransition(UmStep::kApplying, UmInput::kRevertCommand).has_value());
+}
+
+TEST(UmTable, SealsOnlyAtRest) {
+  for (UmStep step : kSteps) {
+    EXPECT_EQ(FindUmTransition(step, UmInput::kSealCommand).has_value(), step == UmStep::kIdle) << Name(step);
+  }
 }
 
 TEST(UmTable, StepNamesSurviveTheRecord) {

@@ -162,6 +162,9 @@ void UpdateManager::Handle(const umv2::CMMessages& message) {
       return Take(UmInput::kApplyCommand, "");
     case umv2::CMMessages::kRevertUpdate:
       return Take(UmInput::kRevertCommand, "");
+    case umv2::CMMessages::kSealUpdate:
+      // Sealed already: nothing to do, and the status says so.
+      return record_.unsealed() ? Take(UmInput::kSealCommand, "") : SendNow();
     case umv2::CMMessages::CMMESSAGE_NOT_SET:
       LogWarning("CM sent a command that this version does not know", {{"um", options_.node_id}});
       return SendNow();
@@ -169,7 +172,7 @@ void UpdateManager::Handle(const umv2::CMMessages& message) {
 }
 
 void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
-  if (step_ != UmStep::kIdle) return SendNow();
+  if (!FindUmTransition(step_, UmInput::kPrepareCommand).has_value()) return SendNow();
   absl::StatusOr<std::vector<Artifact>> artifacts = read_prepare_(command);
   record_.clear_targets();
   record_.set_boot_switches(0);
@@ -207,6 +210,8 @@ void UpdateManager::Take(UmInput input, const std::string& error) {
   if (row->job == UmJob::kReboot) record_.set_boot_switches(record_.boot_switches() + 1);
   if (step_ != before && row->job != UmJob::kReboot && row->job != UmJob::kCheck) record_.set_boot_switches(0);
   if (step_ == UmStep::kIdle) record_.clear_targets();
+  if (input == UmInput::kJobDone && before == UmStep::kApplying) record_.set_unsealed(true);
+  if (input == UmInput::kJobDone && before == UmStep::kSealing) record_.set_unsealed(false);
   // Written ahead: a job never begins before the step that explains it is on disk.
   if (const absl::Status saved = Save(); !saved.ok()) {
     LogError("cannot write the record; the step is not taken",
@@ -300,6 +305,9 @@ void UpdateManager::RunJob(UmJob job, const std::vector<Artifact>& artifacts, Jo
     case UmJob::kApply:
       status = plugin_.Apply(operation);
       break;
+    case UmJob::kSeal:
+      status = plugin_.Seal();
+      break;
     case UmJob::kRevert:
       if (absl::StatusOr<RevertResult> result = plugin_.Revert(operation); !result.ok()) {
         status = result.status();
@@ -350,6 +358,7 @@ umv2::UpdateStatus UpdateManager::Status() {
   status.set_update_state(ToWire(WireStateOf(step_)));
   status.set_switches_boot(plugin_.SwitchesBoot());
   status.set_working(IsWorking(step_));
+  status.set_unsealed(record_.unsealed());
   const std::string& error = !unsaved_error_.empty()   ? unsaved_error_
                              : record_.error().empty() ? inventory_error_
                                                        : record_.error();

@@ -50,6 +50,10 @@ class FakePlugin : public Plugin {
     version = "1";
     return RevertResult::kReverted;
   }
+  absl::Status Seal() override {
+    Called("seal");
+    return seal;
+  }
   absl::Status Reboot() override {
     Called("reboot");
     return absl::OkStatus();
@@ -69,7 +73,7 @@ class FakePlugin : public Plugin {
   std::vector<std::string> calls;
   std::string version = "1";
   std::string staged;
-  absl::Status prepare, start, check, apply, revert;
+  absl::Status prepare, start, check, apply, revert, seal;
   std::atomic<bool> hold = false;
   bool reboots = false;
 };
@@ -133,6 +137,12 @@ class UpdateManagerTest : public testing::Test {
   void Revert() {
     umv2::CMMessages message;
     message.mutable_revert_update();
+    manager->Handle(message);
+    Settle();
+  }
+  void Seal() {
+    umv2::CMMessages message;
+    message.mutable_seal_update();
     manager->Handle(message);
     Settle();
   }
@@ -351,6 +361,45 @@ TEST_F(UpdateManagerTest, SurvivesAPowerCutAtEveryDiskCall) {
     EXPECT_TRUE(applied || State() != umv2::IDLE || plugin.version != "2") << cut;
     ASSERT_LT(cut, 200u);
   }
+}
+
+TEST_F(UpdateManagerTest, WhatWasAppliedIsSealedOnce) {
+  Seal();
+  EXPECT_THAT(plugin.Calls(), ElementsAre()) << "nothing was applied yet";
+  Prepare();
+  Start();
+  EXPECT_FALSE(manager->Status().unsealed());
+  Seal();
+  EXPECT_EQ(State(), umv2::UPDATED) << "a command that does not fit";
+  Apply();
+  EXPECT_TRUE(manager->Status().unsealed());
+  plugin.Calls();
+  Restart();
+  EXPECT_TRUE(manager->Status().unsealed()) << "survives a restart";
+  plugin.seal = absl::UnavailableError("boot record not writable");
+  Seal();
+  EXPECT_EQ(State(), umv2::IDLE);
+  EXPECT_TRUE(manager->Status().unsealed()) << "CM tries again";
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("boot record not writable"));
+  plugin.seal = absl::OkStatus();
+  Seal();
+  EXPECT_FALSE(manager->Status().unsealed());
+  EXPECT_EQ(manager->Status().error().message(), "");
+  Seal();
+  EXPECT_THAT(plugin.Calls(), ElementsAre("seal", "seal"));
+}
+
+TEST_F(UpdateManagerTest, APrepareThatComesDuringTheSealIsDoneAfterIt) {
+  Prepare();
+  Start();
+  Apply();
+  plugin.Calls();
+  umv2::CMMessages seal;
+  seal.mutable_seal_update();
+  manager->Handle(seal);
+  Prepare("3");
+  EXPECT_EQ(State(), umv2::PREPARED);
+  EXPECT_THAT(plugin.Calls(), ElementsAre("seal", "prepare"));
 }
 
 }  // namespace

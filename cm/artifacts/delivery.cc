@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,8 @@ using nlohmann::json;
 
 namespace {
 
+// Among the pins of updates, whose ids begin with a digit.
+constexpr char kRollbackPin[] = "rollback";
 constexpr uint64_t kDefaultCacheLimit = uint64_t{4} << 30;
 
 std::string JoinUrl(const std::string& base, const std::string& path) {
@@ -35,6 +38,7 @@ umv2::PrepareComponentInfo DescribeTarget(const Target& target) {
   info.set_sha256(target.sha256);
   info.set_size(target.size);
   info.set_annotations(target.annotations);
+  info.set_security_version(target.security_version);
   return info;
 }
 
@@ -87,6 +91,9 @@ struct ArtifactDelivery::Job {
   std::atomic<bool> cancelled = false;
   Done done;
   std::thread worker;
+  // Guards what the worker tells.
+  std::mutex mutex;
+  DeliveryProgress progress{.activity = "CM fetches it", .bytes_done = {}};
 };
 
 ArtifactDelivery::ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stager, config::v1::Artifacts config,
@@ -119,7 +126,15 @@ absl::StatusOr<ArtifactCache*> ArtifactDelivery::Cache() {
   if (cache_ != nullptr) return cache_.get();
   const uint64_t limit = config_.cache_limit_bytes() == 0 ? kDefaultCacheLimit : config_.cache_limit_bytes();
   ASSIGN_OR_RETURN(cache_, Annotate(ArtifactCache::Open(fs_, stager_, cache_dir_, limit), "artifact cache"));
+  cache_->Pin(kRollbackPin, kept_);
   return cache_.get();
+}
+
+void ArtifactDelivery::Keep(std::set<std::string> artifacts) {
+  kept_ = std::move(artifacts);
+  if (cache_ == nullptr) return;
+  cache_->Unpin(kRollbackPin);
+  cache_->Pin(kRollbackPin, kept_);
 }
 
 void ArtifactDelivery::MakePrepare(const std::string& update_id, const Participant& participant,
@@ -207,9 +222,18 @@ void ArtifactDelivery::FetchThenServe(const std::string& update_id, const Partic
       request.key_file = config_.client_tls().key();
       if (config_.min_bytes_per_second() != 0) request.min_bytes_per_second = config_.min_bytes_per_second();
       FillChunks(target, source.documents, request);
-      status = (*cache)->Fetch(request, {.progress = [](uint64_t) {},
+      status = (*cache)->Fetch(request, {.progress =
+                                             [job, &target](uint64_t bytes) {
+                                               std::lock_guard lock(job->mutex);
+                                               job->progress.bytes_done[target.sha256] = bytes;
+                                               job->progress.activity = "CM fetches it";
+                                             },
                                          .cancelled = [job] { return job->cancelled.load(); },
-                                         .activity = [](const std::string&) {}});
+                                         .activity =
+                                             [job](const std::string& text) {
+                                               std::lock_guard lock(job->mutex);
+                                               job->progress.activity = absl::StrCat("CM fetches it: ", text);
+                                             }});
     }
     loop_.Post([this, alive = std::weak_ptr<bool>(alive_), update_id, participant, sha3, source, status] {
       if (alive.expired()) return;
@@ -246,6 +270,14 @@ absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::Serve(const std::string& u
   return prepare;
 }
 
+std::optional<DeliveryProgress> ArtifactDelivery::Progress(const std::string& update_id,
+                                                           const std::string& node_id) const {
+  const auto job = jobs_.find({update_id, node_id});
+  if (job == jobs_.end()) return std::nullopt;
+  std::lock_guard lock(job->second->mutex);
+  return job->second->progress;
+}
+
 void ArtifactDelivery::Forget(const std::string& update_id) {
   if (server_ != nullptr) server_->Revoke(update_id);
   for (auto& [key, job] : jobs_) {
@@ -253,7 +285,6 @@ void ArtifactDelivery::Forget(const std::string& update_id) {
     job->cancelled = true;
     job->done = [](const auto&) {};
   }
-  // Its bytes stay until room is needed: the rollback target should be at hand.
   if (cache_ == nullptr) return;
   for (const std::string& pin : std::exchange(pins_[update_id], {})) cache_->Unpin(pin);
   pins_.erase(update_id);

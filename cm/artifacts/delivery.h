@@ -5,8 +5,11 @@
 #ifndef TANDEM_CM_ARTIFACTS_DELIVERY_H_
 #define TANDEM_CM_ARTIFACTS_DELIVERY_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -33,6 +36,14 @@ struct ArtifactSource {
   DesiredEnvelopes documents;
 };
 
+// A download of CM for one UM.
+struct DeliveryProgress {
+  // For a person: "fetching", "trying again in 5 s: connection refused".
+  std::string activity;
+  // Of each artifact that was begun, by SHA-256.
+  std::map<std::string, uint64_t> bytes_done;
+};
+
 // Used on the event thread.
 class ArtifactDelivery {
  public:
@@ -52,7 +63,13 @@ class ArtifactDelivery {
   void MakePrepare(const std::string& update_id, const Participant& participant, const config::v1::Node& node,
                    const ArtifactSource& source, Done done);
 
-  // The update is over: its token is worth nothing, its artifacts may be evicted.
+  // nullopt when CM fetches nothing for this UM now.
+  std::optional<DeliveryProgress> Progress(const std::string& update_id, const std::string& node_id) const;
+
+  // Artifacts (SHA-256, 32 bytes each) that a rollback may need: they stay in the cache until another set is given.
+  void Keep(std::set<std::string> artifacts);
+
+  // The update is over: its token is worth nothing, its artifacts may be evicted unless they are kept.
   void Forget(const std::string& update_id);
 
  private:
@@ -81,6 +98,7 @@ class ArtifactDelivery {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Job>> jobs_;
   // Names under which artifacts are pinned in the cache, by update.
   std::map<std::string, std::set<std::string>> pins_;
+  std::set<std::string> kept_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

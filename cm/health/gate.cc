@@ -13,19 +13,23 @@ namespace {
 using enum ProbeState;
 using enum GateCondition;
 
-constexpr std::array<GateTransition, 12> kTable = {{
+constexpr std::array<GateTransition, 16> kTable = {{
     {kWaiting, kInGrace, kWaiting},
     {kWaiting, kPassedEnough, kPassed},
     {kWaiting, kPassedTooFew, kPassing},
-    {kWaiting, kFailureForgiven, kPassing},
+    {kWaiting, kFailureForgiven, kFailing},
     {kWaiting, kFailureFinal, kFailed},
     {kPassing, kPassedEnough, kPassed},
     {kPassing, kPassedTooFew, kPassing},
-    {kPassing, kFailureForgiven, kPassing},
+    {kPassing, kFailureForgiven, kFailing},
     {kPassing, kFailureFinal, kFailed},
     {kPassed, kPassedEnough, kPassed},
-    {kPassed, kFailureForgiven, kPassing},
+    {kPassed, kFailureForgiven, kFailing},
     {kPassed, kFailureFinal, kFailed},
+    {kFailing, kPassedEnough, kPassed},
+    {kFailing, kPassedTooFew, kPassing},
+    {kFailing, kFailureForgiven, kFailing},
+    {kFailing, kFailureFinal, kFailed},
 }};
 
 // Counts the result, and says what it means.
@@ -63,9 +67,8 @@ std::string WaitingText(const std::vector<GateRule>& rules, const GateState& sta
     const ProbeProgress& progress = state.probes[i];
     if (progress.state == kPassed) continue;
     // The failure is what a person can act on; the count of successes is not.
-    waiting.push_back(progress.failures > 0 && progress.successes == 0
-                          ? absl::StrCat("\"", rules[i].name, "\" (", progress.detail, ")")
-                          : absl::StrCat("\"", rules[i].name, "\""));
+    waiting.push_back(progress.state == kFailing ? absl::StrCat("\"", rules[i].name, "\" (", progress.detail, ")")
+                                                 : absl::StrCat("\"", rules[i].name, "\""));
   }
   return waiting.empty() ? "the grace period" : absl::StrCat("probes ", absl::StrJoin(waiting, ", "));
 }
@@ -99,6 +102,8 @@ std::string_view ProbeStateName(ProbeState state) {
       return "passing";
     case kPassed:
       return "passed";
+    case kFailing:
+      return "failing";
     case kFailed:
       return "failed";
   }

@@ -1,8 +1,8 @@
 // The health gate's decision, pure: probe results and elapsed time in, "waiting, passed or failed" out.
 //
 // Per probe:  waiting --grace over--> passing --successes_needed in a row--> passed
-//                                     passing, passed --failure, forgiven--> passing (the row starts again)
-//                                     passing, passed --failures_allowed + 1--> failed
+//             any of them --failure, forgiven--> failing (the row starts again) --success--> passing
+//             any of them --failures_allowed + 1--> failed
 // The gate passes when every probe is passed at the same time and the grace is over, and fails with the first failed
 // probe. As a precondition gate nothing fails: a failure only starts the row again, and a passed gate may wait again.
 #ifndef TANDEM_CM_HEALTH_GATE_H_
@@ -36,7 +36,7 @@ struct GateRule {
   uint32_t failures_allowed = 0;
 };
 
-enum class ProbeState { kWaiting, kPassing, kPassed, kFailed };
+enum class ProbeState { kWaiting, kPassing, kPassed, kFailing, kFailed };
 std::string_view ProbeStateName(ProbeState state);
 
 struct ProbeProgress {

@@ -101,7 +101,7 @@ TEST_F(GateTest, AProbeThatPassedMustStillPassWhileOthersAreAwaited) {
   Start({{.name = "a", .failures_allowed = 1}, {.name = "b"}});
   EXPECT_EQ(Pass(1, 0), kWait);
   EXPECT_EQ(Fail(2, 0), kWait);
-  EXPECT_EQ(state_.probes[0].state, ProbeState::kPassing);
+  EXPECT_EQ(state_.probes[0].state, ProbeState::kFailing);
   EXPECT_EQ(Pass(3, 1), kWait);
   EXPECT_EQ(Pass(4, 0), kPass);
 }
@@ -133,7 +133,8 @@ TEST_F(GateTest, TheTableHasOneRowForEachStateAndConditionThatCanMeet) {
     EXPECT_NE(row.from, ProbeState::kFailed) << "failed is final";
     EXPECT_NE(GateConditionText(row.when), "unknown");
   }
-  for (const ProbeState from : {ProbeState::kWaiting, ProbeState::kPassing, ProbeState::kPassed}) {
+  for (const ProbeState from :
+       {ProbeState::kWaiting, ProbeState::kPassing, ProbeState::kPassed, ProbeState::kFailing}) {
     for (const GateCondition when :
          {GateCondition::kPassedEnough, GateCondition::kFailureForgiven, GateCondition::kFailureFinal}) {
       EXPECT_TRUE(rows.contains({from, when}));

@@ -122,9 +122,8 @@ absl::Status Coordinator::Recover() {
     MaybeBegin();
   }
   window_checked_ = parts_.clock.Monotonic();
-  parts_.loop.PostAfter(kWindowCheck, [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) MaybeSeal(false);
-  });
+  WatchRollbackWindow();
+  parts_.delivery.Keep(store_->ArtifactsToKeep());
   PublishReported();
   return absl::OkStatus();
 }
@@ -155,6 +154,7 @@ void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
     Handle(StatusEvent(um, registered));
   } else {
     HandleStray(um, registered);
+    if (registered) SealUms();
     if (registered || waits_for_strays_) {
       if (waiting_.has_value() && !WaitingForUms()) {
         const Incoming incoming = *std::exchange(waiting_, std::nullopt);
@@ -186,8 +186,10 @@ void Coordinator::Handle(const Event& event) {
   if (const absl::Status durable = MakeDurable(step); !durable.ok()) {
     if (durability_error_.empty()) LogError("cannot make the update durable", {{"error", ToPersonText(durable)}});
     durability_error_ = ToPersonText(durable);
-    // Time passes by itself; what a UM said or a person did must not be forgotten.
-    if (event.kind != Event::Kind::kTick) {
+    // The next tick brings its time along; what a UM said or a person did must not be forgotten either.
+    if (event.kind == Event::Kind::kTick) {
+      uncounted_ = event.elapsed;
+    } else {
       parts_.loop.PostAfter(kDurabilityRetry,
                             [this, alive = std::weak_ptr<bool>(alive_), event, update_id = update_.update_id] {
                               if (!alive.expired() && update_.update_id == update_id) Handle(AsOfNow(event));
@@ -197,6 +199,7 @@ void Coordinator::Handle(const Event& event) {
     return;
   }
   durability_error_.clear();
+  if (event.kind == Event::Kind::kTick) uncounted_ = absl::ZeroDuration();
   update_ = step.update;
   Perform(step.actions);
   Changed();
@@ -477,7 +480,9 @@ void Coordinator::StartHealthGate() {
 void Coordinator::Finished() {
   const std::string outcome(Name(update_.outcome));
   Report(outcome, update_.reason);
+  parts_.delivery.Keep(store_->ArtifactsToKeep());
   parts_.delivery.Forget(update_.update_id);
+  WatchRollbackWindow();
   active_.reset();
   for (const auto& [node_id, um] : parts_.ums.ums()) HandleStray(um, false);
   PublishReported();
@@ -507,7 +512,7 @@ void Coordinator::Tick() {
     const Incoming incoming = *std::exchange(waiting_, std::nullopt);
     if (const absl::Status taken = TakeDesired(incoming); !taken.ok()) Refuse(incoming, taken);
   }
-  Handle({.kind = Event::Kind::kTick, .elapsed = now - last_tick_, .node_id = {}, .text = {}});
+  Handle({.kind = Event::Kind::kTick, .elapsed = now - last_tick_ + uncounted_, .node_id = {}, .text = {}});
   UpdateReadiness();
   if (update_.phase == Phase::kTrial && update_.gate_passed && update_.verify_before_commit && active_.has_value()) {
     const auto& assignment = active_->accepted.assignment;
@@ -522,26 +527,60 @@ void Coordinator::Tick() {
   }
 }
 
-void Coordinator::MaybeSeal(bool next_update_begins) {
-  const absl::Duration now = parts_.clock.Monotonic();
-  const absl::Duration elapsed = now - std::exchange(window_checked_, now);
+bool Coordinator::MayFeedWatchdog() const {
+  UnitUpdate now = update_;
+  now.trial_elapsed += uncounted_;
+  return !IsPastTrialDeadline(now, limits_);
+}
+
+absl::Duration Coordinator::RollbackWindowLeft() const {
   const auto& config = parts_.config;
   const absl::Duration window = DurationOr(config.has_rollback_window(), config.rollback_window(), absl::Hours(24));
-  if (!store_->committed().sealed() && store_->committed().planes_size() > 0) {
+  return window - absl::Milliseconds(store_->committed().window_elapsed_ms());
+}
+
+void Coordinator::WatchRollbackWindow() {
+  parts_.loop.Cancel(window_timer_);
+  // Its time is written that often, too: a crash forgets no more of it.
+  absl::Duration wait = kWindowCheck;
+  if (!store_->committed().sealed()) wait = std::clamp(RollbackWindowLeft(), kTick, kWindowCheck);
+  window_timer_ = parts_.loop.PostAfter(wait, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    MaybeSeal(nullptr);
+    WatchRollbackWindow();
+  });
+}
+
+void Coordinator::MaybeSeal(const AcceptedDesired* next) {
+  const absl::Duration now = parts_.clock.Monotonic();
+  const absl::Duration elapsed = now - std::exchange(window_checked_, now);
+  const record::v1::CommittedRecord& committed = store_->committed();
+  if (!committed.sealed() && committed.planes_size() > 0) {
     absl::Status status = store_->AddWindowTime(elapsed);
-    if (status.ok() && (next_update_begins || absl::Milliseconds(store_->committed().window_elapsed_ms()) >= window)) {
-      const auto& pending = store_->committed().pending_floor();
-      status = parts_.trust.RaiseFloors({pending.begin(), pending.end()});
+    // A rollback within the window must stay possible, for the UMs' own counters, too.
+    const bool due =
+        RollbackWindowLeft() <= absl::ZeroDuration() || (next != nullptr && !store_->GoesBehindCommitted(*next));
+    if (status.ok() && due) {
+      status = parts_.trust.RaiseFloors({committed.pending_floor().begin(), committed.pending_floor().end()});
       if (status.ok()) status = store_->SetSealed();
       if (status.ok()) LogInfo("update sealed: floors rise, old bytes may go");
     }
     if (!status.ok()) LogError("cannot seal", {{"error", ToPersonText(status)}});
   }
+  parts_.delivery.Keep(store_->ArtifactsToKeep());
+  SealUms();
   parts_.trust.RememberTime(parts_.clock.Now()).IgnoreError();
-  if (next_update_begins) return;
-  parts_.loop.PostAfter(kWindowCheck, [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) MaybeSeal(false);
-  });
+}
+
+void Coordinator::SealUms() {
+  if (update_.phase != Phase::kIdle || !store_->committed().sealed()) return;
+  for (const auto& [node_id, um] : parts_.ums.ums()) {
+    if (!um.connected || !um.last.unsealed() || StateOf(um.last) != UmState::kIdle || IsInstalling(um.last)) continue;
+    umv2::CMMessages message;
+    message.mutable_seal_update();
+    // One that goes away now is told when it registers again.
+    parts_.ums.Send(node_id, message).IgnoreError();
+  }
 }
 
 void Coordinator::CheckKeysOfRunningUpdate() {

@@ -86,6 +86,10 @@ class Coordinator {
 
   const UnitUpdate& update() const { return update_; }
 
+  // False once the trial deadline has passed and no decision could be made durable: the watchdog then resets the unit,
+  // and its bootloader goes back.
+  bool MayFeedWatchdog() const;
+
  private:
   // Where a desired state came from.
   struct Incoming {
@@ -120,7 +124,12 @@ class Coordinator {
   void UpdateReadiness();
   void Tick();
   void KeepTicking();
-  void MaybeSeal(bool next_update_begins);
+  absl::Duration RollbackWindowLeft() const;
+  void WatchRollbackWindow();
+  // Seals when the rollback window is over, or when `next` begins.
+  void MaybeSeal(const AcceptedDesired* next);
+  // Tells UMs at rest that what they run is sealed.
+  void SealUms();
   Event StatusEvent(const UmInfo& um, bool registered) const;
   // An event that could not be made durable then: what its UM says now counts.
   Event AsOfNow(const Event& event) const;
@@ -132,6 +141,7 @@ class Coordinator {
   void PublishReported();
   void Changed();
   std::string IdleReason() const;
+  void ViewDeliveries(local::v1::UnitStatus& status) const;
   absl::Duration GateTime(const AcceptedDesired& desired) const;
   std::vector<release::v1::Probe> HealthProbes(const AcceptedDesired& desired) const;
 
@@ -163,7 +173,10 @@ class Coordinator {
   EventLoop::TimerId tick_timer_ = 0;
   bool ticking_ = false;
   absl::Duration last_tick_;
+  // Time that passed while nothing could be made durable; it counts all the same.
+  absl::Duration uncounted_;
   absl::Duration window_checked_;
+  EventLoop::TimerId window_timer_ = 0;
   // UMs that are still in an update that is over: when they were last told, and how often since they registered.
   struct Stray {
     absl::Duration told_at = -absl::InfiniteDuration();

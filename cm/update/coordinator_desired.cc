@@ -189,7 +189,7 @@ void Coordinator::MaybeBegin() {
 
 absl::Status Coordinator::BeginUpdate(const StoredDesired& desired, std::vector<Participant> participants) {
   const release::v1::Assignment& assignment = desired.accepted.assignment;
-  MaybeSeal(/*next_update_begins=*/true);
+  MaybeSeal(&desired.accepted);
   RETURN_IF_ERROR(store_->SetActive());
   UnitUpdate next;
   next.update_id = absl::StrCat(assignment.sequence(), ".", assignment.attempt());

@@ -1,4 +1,5 @@
 // What people and the cloud are told, and what people at the unit may do.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -117,6 +118,24 @@ std::string Coordinator::IdleReason() const {
   return idle_reason_;
 }
 
+// What CM fetches for UMs on other computers, as if they did it themselves.
+void Coordinator::ViewDeliveries(local::v1::UnitStatus& status) const {
+  for (local::v1::UmStatus& um : *status.mutable_ums()) {
+    const auto participant = std::ranges::find(update_.participants, um.node_id(), &Participant::node_id);
+    const std::optional<DeliveryProgress> progress = parts_.delivery.Progress(update_.update_id, um.node_id());
+    if (participant == update_.participants.end() || !progress.has_value()) continue;
+    um.set_activity(progress->activity);
+    for (local::v1::ComponentStatus& component : *um.mutable_components()) {
+      for (const Target& target : participant->targets) {
+        const auto done = progress->bytes_done.find(target.sha256);
+        if (target.component_id != component.component_id() || done == progress->bytes_done.end()) continue;
+        component.set_bytes_done(done->second);
+        component.set_bytes_total(target.size);
+      }
+    }
+  }
+}
+
 local::v1::UnitStatus Coordinator::Status() const {
   local::v1::UnitStatus status;
   status.set_unit_id(parts_.config.unit_id());
@@ -132,6 +151,7 @@ local::v1::UnitStatus Coordinator::Status() const {
     status.set_reason(durability_error_.empty() ? update_.reason : durability_error_);
     *status.mutable_update() = ViewUpdate(update_);
     AddAll(WaitsFor(update_, limits_), status.mutable_waiting_for());
+    ViewDeliveries(status);
     const absl::Duration running = ticking_ ? parts_.clock.Monotonic() - last_tick_ : absl::ZeroDuration();
     status.set_phase_elapsed_ms(absl::ToInt64Milliseconds(update_.phase_elapsed + running));
     status.set_phase_budget_ms(absl::ToInt64Milliseconds(PhaseBudget(update_, limits_)));

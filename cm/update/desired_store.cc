@@ -78,6 +78,16 @@ absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record
   return stored;
 }
 
+// Per component type the lowest, so that a floor never rises above anything that is installed.
+std::map<std::string, uint64_t> SecurityVersions(const release::v1::Release& release) {
+  std::map<std::string, uint64_t> versions;
+  for (const auto& component : release.components()) {
+    const auto [entry, fresh] = versions.emplace(component.component_type(), component.security_version());
+    if (!fresh) entry->second = std::min(entry->second, component.security_version());
+  }
+  return versions;
+}
+
 std::set<std::string> Digests(const AcceptedDesired& accepted) {
   std::set<std::string> digests;
   for (const AcceptedRelease& release : accepted.releases) digests.insert(release.digest);
@@ -157,6 +167,8 @@ bool DesiredStore::WasTried(const AcceptedDesired& accepted) const {
 
 absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
   record::v1::CommittedRecord next = committed_;
+  // Done again after a crash, it must not take the new state for the one before.
+  if (!IsCommitted(desired.accepted)) *next.mutable_previous() = committed_.planes();
   for (const auto& wanted : desired.accepted.assignment.planes()) {
     const auto release =
         std::ranges::find(desired.accepted.releases, wanted.release_digest(), &AcceptedRelease::digest);
@@ -169,14 +181,43 @@ absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
     committed.set_release(release->envelope);
     committed.clear_base_urls();
     for (const std::string& url : desired.accepted.assignment.base_urls()) committed.add_base_urls(url);
-    for (const auto& component : release->release.components()) {
-      uint64_t& floor = (*next.mutable_pending_floor())[component.component_type()];
-      floor = std::max(floor, component.security_version());
+    for (const auto& [type, version] : SecurityVersions(release->release)) {
+      (*next.mutable_pending_floor())[type] = version;
     }
   }
   next.set_sealed(false);
   next.set_window_elapsed_ms(0);
   return SaveCommitted(next);
+}
+
+bool DesiredStore::IsCommitted(const AcceptedDesired& accepted) const {
+  return std::ranges::all_of(accepted.assignment.planes(), [&](const release::v1::PlaneRelease& wanted) {
+    return std::ranges::any_of(committed_.planes(), [&](const record::v1::CommittedPlane& plane) {
+      return plane.plane() == wanted.plane() && plane.release_digest() == wanted.release_digest();
+    });
+  });
+}
+
+std::set<std::string> DesiredStore::ArtifactsToKeep() const {
+  std::set<std::string> artifacts;
+  for (const auto* planes : {&committed_.planes(), &committed_.previous()}) {
+    for (const record::v1::CommittedPlane& plane : *planes) {
+      const absl::StatusOr<release::v1::Release> release = OpenStored<release::v1::Release>(plane.release(), nullptr);
+      if (!release.ok()) continue;
+      for (const auto& component : release->components()) artifacts.insert(component.sha256());
+    }
+  }
+  return artifacts;
+}
+
+bool DesiredStore::GoesBehindCommitted(const AcceptedDesired& desired) const {
+  for (const AcceptedRelease& release : desired.releases) {
+    for (const auto& [type, version] : SecurityVersions(release.release)) {
+      const auto pending = committed_.pending_floor().find(type);
+      if (pending != committed_.pending_floor().end() && version < pending->second) return true;
+    }
+  }
+  return false;
 }
 
 absl::Status DesiredStore::AddWindowTime(absl::Duration elapsed) {
@@ -189,6 +230,7 @@ absl::Status DesiredStore::SetSealed() {
   record::v1::CommittedRecord next = committed_;
   next.set_sealed(true);
   next.clear_pending_floor();
+  next.clear_previous();
   return SaveCommitted(next);
 }
 

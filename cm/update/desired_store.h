@@ -3,6 +3,7 @@
 #define TANDEM_CM_UPDATE_DESIRED_STORE_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,12 +55,17 @@ class DesiredStore {
   const record::v1::CommittedRecord& committed() const { return committed_; }
   // These releases are what the unit runs now; their security versions become floors at Seal.
   absl::Status SetCommitted(const StoredDesired& desired);
+  // It brings a security version below one that is committed, but not sealed yet: a rollback.
+  bool GoesBehindCommitted(const AcceptedDesired& desired) const;
+  // SHA-256 of every artifact of what is committed, and of what was before until that is sealed: a rollback needs them.
+  std::set<std::string> ArtifactsToKeep() const;
   absl::Status AddWindowTime(absl::Duration elapsed);
   absl::Status SetSealed();
 
  private:
   DesiredStore(FileSystem& fs, const std::string& folder, std::string hardware);
   absl::Status Save(const record::v1::DesiredRecord& next);
+  bool IsCommitted(const AcceptedDesired& accepted) const;
   absl::Status SaveCommitted(const record::v1::CommittedRecord& next);
 
   std::string hardware_;

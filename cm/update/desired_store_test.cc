@@ -12,14 +12,20 @@ class DesiredStoreTest : public testing::Test {
  protected:
   DesiredStoreTest() : maker_("acme") {
     EXPECT_TRUE(fs_.MakeFolders("/cm").ok());
-    desired_.envelopes =
-        maker_.Desired("unit-1", 7, {maker_.MakeRelease("r1", {{.id = "a", .type = "t", .version = "2"}})});
-    desired_.accepted.assignment = maker_.AssignmentOf("unit-1", 7, desired_.envelopes.releases);
-    desired_.accepted.assignment.set_attempt(1);
-    desired_.envelopes.assignment = maker_.Seal(desired_.accepted.assignment);
-    desired_.accepted.releases.push_back({.digest = PayloadDigest(desired_.envelopes.releases[0]),
-                                          .release = maker_.ReleaseOf("r1", {{.id = "a", .type = "t", .version = "2"}}),
-                                          .envelope = desired_.envelopes.releases[0]});
+    desired_ = MakeDesired("r1", "artifact");
+  }
+
+  StoredDesired MakeDesired(const std::string& release_id, const std::string& artifact) {
+    StoredDesired made;
+    const std::vector<TestComponent> components = {{.id = "a", .type = "t", .version = "2", .content = artifact}};
+    made.envelopes = maker_.Desired("unit-1", 7, {maker_.MakeRelease(release_id, components)});
+    made.accepted.assignment = maker_.AssignmentOf("unit-1", 7, made.envelopes.releases);
+    made.accepted.assignment.set_attempt(1);
+    made.envelopes.assignment = maker_.Seal(made.accepted.assignment);
+    made.accepted.releases.push_back({.digest = PayloadDigest(made.envelopes.releases[0]),
+                                      .release = maker_.ReleaseOf(release_id, components),
+                                      .envelope = made.envelopes.releases[0]});
+    return made;
   }
 
   DesiredStore Load() {
@@ -79,6 +85,34 @@ TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
   ASSERT_TRUE(store.SetSealed().ok());
   EXPECT_TRUE(Load().committed().pending_floor().empty());
   EXPECT_TRUE(Load().committed().sealed());
+}
+
+TEST_F(DesiredStoreTest, ARollbackWithinTheWindowTakesThePendingFloorBack) {
+  DesiredStore store = Load();
+  release::v1::ReleaseComponent& component = *desired_.accepted.releases[0].release.mutable_components(0);
+  component.set_security_version(5);
+  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  EXPECT_FALSE(store.GoesBehindCommitted(desired_.accepted));
+  component.set_security_version(4);
+  EXPECT_TRUE(store.GoesBehindCommitted(desired_.accepted));
+  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  EXPECT_EQ(store.committed().pending_floor().at("t"), 4u) << "never above what is installed";
+}
+
+TEST_F(DesiredStoreTest, WhatARollbackNeedsIsKeptUntilSealed) {
+  DesiredStore store = Load();
+  EXPECT_TRUE(store.ArtifactsToKeep().empty());
+  const std::set<std::string> first = {desired_.accepted.releases[0].release.components(0).sha256()};
+  ASSERT_FALSE(first.begin()->empty());
+  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  EXPECT_EQ(store.ArtifactsToKeep(), first);
+  StoredDesired next = MakeDesired("r2", "another artifact");
+  ASSERT_TRUE(store.SetCommitted(next).ok());
+  ASSERT_TRUE(store.SetCommitted(next).ok()) << "done again after a crash";
+  const std::string second = next.accepted.releases[0].release.components(0).sha256();
+  EXPECT_EQ(store.ArtifactsToKeep(), (std::set<std::string>{*first.begin(), second}));
+  ASSERT_TRUE(store.SetSealed().ok());
+  EXPECT_EQ(Load().ArtifactsToKeep(), std::set<std::string>{second});
 }
 
 TEST_F(DesiredStoreTest, ADamagedRecordFallsBackToItsPreviousCopy) {

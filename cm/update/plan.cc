@@ -32,7 +32,8 @@ Target MakeTarget(const AcceptedRelease& release, const ReleaseComponent& wanted
           .path = wanted.path(),
           .annotations = wanted.annotations(),
           .release_digest = release.digest,
-          .plane = release::v1::Plane_Name(wanted.plane())};
+          .plane = release::v1::Plane_Name(wanted.plane()),
+          .security_version = wanted.security_version()};
 }
 
 // UMs that start after the first boot switch run against the trial deadline, and so does the gate.

@@ -134,6 +134,7 @@ std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& um
       view.set_state(umv2::UpdateState_Name(um.last.update_state()));
       view.set_error(ErrorOf(um.last));
       view.set_activity(um.last.activity());
+      view.set_unsealed(um.last.unsealed());
       ViewComponents(um, participant, view);
     }
     views.push_back(std::move(view));

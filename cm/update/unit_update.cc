@@ -185,6 +185,11 @@ Step Advance(const UnitUpdate& update, const Event& event, const Limits& limits)
   return step;
 }
 
+bool IsPastTrialDeadline(const UnitUpdate& update, const Limits& limits) {
+  return update.phase != Phase::kIdle && update.decision == Decision::kNone && update.trial_running &&
+         update.trial_elapsed >= limits.trial_deadline;
+}
+
 absl::Duration PhaseBudget(const UnitUpdate& update, const Limits& limits) {
   switch (update.phase) {
     case Phase::kPreparing:

@@ -65,6 +65,8 @@ struct Target {
   std::string annotations;
   std::string release_digest;
   std::string plane;
+  // Of the release's component; what the UM raises its floor to at Seal.
+  uint64_t security_version = 0;
 
   bool operator==(const Target&) const = default;
 };
@@ -223,6 +225,8 @@ UnitUpdate Begin(UnitUpdate update, std::vector<Participant> participants);
 
 // What the unit waits for, for a person: one line per thing.
 std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits);
+// A trial runs, undecided, for longer than it may: what watches over it from outside must not be kept quiet any more.
+bool IsPastTrialDeadline(const UnitUpdate& update, const Limits& limits);
 // The budget of the current phase; zero when it has none.
 absl::Duration PhaseBudget(const UnitUpdate& update, const Limits& limits);
 

@@ -246,6 +246,7 @@ void Compensate(UnitUpdate& update, const Limits&) {
       target.sha256.clear();
       target.size = 0;
       target.path.clear();
+      target.security_version = 0;
       target.annotations.clear();
       target.release_digest.clear();
     }

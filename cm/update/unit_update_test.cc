@@ -236,6 +236,22 @@ TEST(UnitUpdate, AfterTheTrialDeadlineItGoesBack) {
   EXPECT_THAT(unit.update.reason, HasSubstr("trial deadline"));
 }
 
+TEST(UnitUpdate, TheWatchdogIsLeftAloneOnlyOnceAnUndecidedTrialIsTooLong) {
+  const Limits limits;
+  Unit unit = InTrial();
+  UnitUpdate update = unit.update;
+  EXPECT_FALSE(IsPastTrialDeadline(update, limits));
+  update.trial_elapsed = limits.trial_deadline;
+  EXPECT_TRUE(IsPastTrialDeadline(update, limits));
+  update.decision = Decision::kAbort;
+  EXPECT_FALSE(IsPastTrialDeadline(update, limits)) << "it goes back by itself";
+  update.decision = Decision::kCommit;
+  EXPECT_FALSE(IsPastTrialDeadline(update, limits));
+  update.decision = Decision::kNone;
+  update.trial_running = false;
+  EXPECT_FALSE(IsPastTrialDeadline(update, limits)) << "nothing new runs yet";
+}
+
 TEST(UnitUpdate, TheTrialClockRunsFromTheBootSwitchOn) {
   Unit unit({Um("boot", 1, true), Um("late", 2)});
   for (const char* node : {"boot", "late"}) unit.Registers(node, UmState::kIdle);

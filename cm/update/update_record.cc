@@ -34,6 +34,7 @@ record::v1::TargetRecord ToRecord(const Target& target) {
   record.set_annotations(target.annotations);
   record.set_release_digest(target.release_digest);
   record.set_plane(target.plane);
+  record.set_security_version(target.security_version);
   return record;
 }
 
@@ -47,7 +48,8 @@ Target FromRecord(const record::v1::TargetRecord& record) {
           .path = record.path(),
           .annotations = record.annotations(),
           .release_digest = record.release_digest(),
-          .plane = record.plane()};
+          .plane = record.plane(),
+          .security_version = record.security_version()};
 }
 
 record::v1::ParticipantRecord ToRecord(const Participant& participant) {

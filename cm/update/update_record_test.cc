@@ -36,7 +36,8 @@ UnitUpdate Example() {
                                  .path = "artifacts/x",
                                  .annotations = "{}",
                                  .release_digest = std::string(32, 'd'),
-                                 .plane = "FIRMWARE"});
+                                 .plane = "FIRMWARE",
+                                 .security_version = 7});
   participant.prepares = 1;
   participant.starts = 2;
   participant.forward_attempts = 3;

@@ -1,10 +1,6 @@
 #include "common/grpc/credentials.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-
-#include "absl/strings/str_cat.h"
+#include "common/grpc/tls_files.h"
 #include "common/status/status.h"
 #include "grpcpp/security/tls_certificate_provider.h"
 #include "grpcpp/security/tls_credentials_options.h"
@@ -14,19 +10,11 @@ namespace {
 
 constexpr unsigned kReloadSeconds = 1;
 
-absl::Status CheckFile(const std::string& path, const char* what) {
-  if (path.empty()) return absl::InvalidArgumentError(absl::StrCat("tls.", what, " is missing; add a PEM file"));
-  if (access(path.c_str(), R_OK) != 0) return ErrnoStatus(errno, absl::StrCat("tls.", what, " ", path));
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::shared_ptr<grpc::experimental::CertificateProviderInterface>> MakeProvider(
     const config::v1::Tls& tls) {
-  RETURN_IF_ERROR(CheckFile(tls.ca(), "ca"));
-  RETURN_IF_ERROR(CheckFile(tls.certificate(), "certificate"));
-  RETURN_IF_ERROR(CheckFile(tls.key(), "key"));
-  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(tls.key(), tls.certificate(), tls.ca(),
-                                                                              kReloadSeconds);
+  ASSIGN_OR_RETURN(const TlsFiles* files, WatchTlsFiles(tls));
+  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      files->key_path(), files->certificate_path(), files->ca_path(), kReloadSeconds);
 }
 
 }  // namespace

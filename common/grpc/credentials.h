@@ -14,7 +14,8 @@
 
 namespace tandem {
 
-// Mutual TLS: all three files are needed. INVALID_ARGUMENT or NOT_FOUND naming the file that is missing.
+// Mutual TLS: all three files are needed. INVALID_ARGUMENT or NOT_FOUND naming the file that is missing or cannot be
+// used. Files that change to something that cannot be used are logged, and the last good ones stay.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const config::v1::Tls& tls);
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const config::v1::Tls& tls);
 

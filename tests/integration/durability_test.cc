@@ -12,6 +12,7 @@
 #include "common/crypto/key_set.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/process/run_command.h"
+#include "common/storage/durable_record.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/integration/unit_under_test.h"
@@ -41,6 +42,42 @@ void Damage(const std::string& path) {
   ASSERT_TRUE(std::filesystem::exists(path)) << path;
   std::ofstream(path, std::ios::binary) << "garbage, as a dying flash leaves it";
 }
+
+// --- the software of the other slot ---
+
+// What a newer version may have written: the same records, with more in them.
+void AddUnknownFields(const std::string& folder) {
+  int records = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() != ".rec") continue;
+    DurableRecord record(FileSystem::Real(), entry.path());
+    const absl::StatusOr<std::string> bytes = record.Read();
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    // Field 9999, a number.
+    ASSERT_TRUE(record.Write(*bytes + "\xf8\xf0\x04\x01").ok());
+    ++records;
+  }
+  ASSERT_GE(records, 4) << folder;
+}
+
+class OtherVersionTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(OtherVersionTest, RecordsWithFieldsOfANewerVersionAreGoneOnWith) {
+  UnitUnderTest unit("health: {grace: 1500ms}\n");
+  unit.AddUm({.node_id = "config", .priority = 10, .behaviour = {"apply: {delay: 1s}"}});
+  unit.AddUm({.node_id = "model", .priority = 20, .behaviour = {"prepare: {delay: 700ms}", "start: {delay: 700ms}"}});
+  unit.AddUm({.node_id = "boot", .priority = 30, .switches_boot = true, .behaviour = {"start: {reboot: true}"}});
+  unit.Start();
+  unit.Assign(kAllNew);
+  ASSERT_TRUE(unit.WaitForPhase(GetParam())) << unit.Story();
+  unit.PowerCut();
+  AddUnknownFields(unit.folder());
+  unit.PowerOn();
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  ExpectAll(unit, "2.0");
+}
+
+INSTANTIATE_TEST_SUITE_P(Phase, OtherVersionTest, testing::Values("Preparing", "Starting", "Trial", "Committing"));
 
 // --- the decision record ---
 

@@ -2,6 +2,9 @@
 // speak the wire of Aos 8.
 #include <signal.h>
 
+#include <filesystem>
+#include <map>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/grpc/credentials.h"
@@ -49,7 +52,9 @@ class TransportTest : public testing::Test {
   void SetUp() override { unit_.ListenOnTcp(); }
 
   std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const std::string& name) {
-    return Credentials(unit_.certificates().ca(), *unit_.certificates().Client(name));
+    const auto [files, fresh] = clients_.try_emplace(name);
+    if (fresh) files->second = *unit_.certificates().Client(name);
+    return Credentials(unit_.certificates().ca(), files->second);
   }
 
   // A server with the artifacts of these versions.
@@ -69,6 +74,7 @@ class TransportTest : public testing::Test {
 
   UnitUnderTest unit_;
   std::unique_ptr<Nginx> server_;
+  std::map<std::string, CertificateFiles> clients_;
 };
 
 TEST_F(TransportTest, AUmOnAnotherComputerIsUpdatedWithBytesThatCmFetchedForIt) {
@@ -167,6 +173,43 @@ TEST_F(TransportTest, CertificatesThatChangeOnDiskCountWithoutARestart) {
   unit_.StartCm();
   ASSERT_TRUE(unit_.WaitFor([&] { return unit_.UmState("remote") == "IDLE"; })) << unit_.Story();
   EXPECT_EQ(unit_.um_pid("remote"), um);
+}
+
+TEST_F(TransportTest, TheStatusTellsWhatCmFetchesForOthersAndWhatKeepsItFromThat) {
+  unit_.AddUm({.node_id = "remote", .behaviour = {}, .computer = "ecu2"});
+  Serve({});
+  server_->Stop();
+  unit_.Start();
+  unit_.Assign({{"remote", "2.0"}});
+  EXPECT_TRUE(unit_.WaitFor([&] {
+    const auto status = unit_.Status();
+    return status.has_value() && absl::StrContains(status->ums(0).activity(), "CM fetches it: trying again in");
+  })) << unit_.Story();
+}
+
+TEST_F(TransportTest, CertificatesThatAreBrokenWhileTheyAreReplacedHarmNobody) {
+  unit_.AddUm({.node_id = "remote", .behaviour = {}, .computer = "ecu2"});
+  Serve({{"remote", "2.0"}});
+  unit_.Start();
+  ASSERT_TRUE(unit_.WaitFor([&] { return unit_.UmState("remote") == "IDLE"; })) << unit_.Story();
+  const pid_t cm = unit_.cm_pid();
+  const pid_t um = unit_.um_pid("remote");
+  for (const char* file : {"cm.pem", "remote.pem", "ca.pem"}) {
+    std::filesystem::resize_file(absl::StrCat(unit_.tls_folder(), "/", file), 0);
+  }
+  ASSERT_TRUE(unit_.WaitFor([&] { return absl::StrContains(unit_.cm_log(), "the last good ones stay"); }));
+  // With what they had, both go on: also a new connection.
+  {
+    RawUm second(unit_.um_tcp_address(), CredentialsOf("remote"));
+    second.Send(IdleStatus("remote"));
+    const auto end = second.WaitForEnd();
+    ASSERT_TRUE(end.has_value());
+    EXPECT_EQ(end->error_code(), grpc::StatusCode::ALREADY_EXISTS) << end->error_message();
+  }
+  EXPECT_EQ(unit_.cm_pid(), cm);
+  EXPECT_EQ(unit_.um_pid("remote"), um);
+  unit_.Assign({{"remote", "2.0"}});
+  EXPECT_TRUE(unit_.WaitForOutcome("applied")) << unit_.Story();
 }
 
 TEST_F(TransportTest, ASecondLiveStreamIsRefusedAndADeadFirstOneIsReplaced) {

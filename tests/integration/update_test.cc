@@ -1,4 +1,6 @@
 // Whole updates over real processes and a real broker.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -34,6 +36,26 @@ TEST(Update, ThreeUmsReachTheNewVersionsAndTheCloudHearsOfEachStep) {
   ExpectAll(unit, "2.0");
   EXPECT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("applied"); }));
   EXPECT_THAT(unit.FeedbackStates(), IsSupersetOf({"preparing", "trial", "committing", "applied"}));
+}
+
+TEST(Update, UmsAreSealedWhenTheRollbackWindowEndsAlsoThoseThatWereAway) {
+  UnitUnderTest unit("rollback_window: 5s\n");
+  AddThreeUms(unit);
+  const auto unsealed = [&unit](const std::string& node_id) {
+    const auto status = unit.Status();
+    if (!status.has_value()) return false;
+    return std::ranges::any_of(status->ums(), [&](const auto& um) { return um.node_id() == node_id && um.unsealed(); });
+  };
+  unit.Start();
+  unit.Assign(kAllNew);
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  EXPECT_TRUE(unsealed("config") && unsealed("model") && unsealed("boot")) << unit.Story();
+  unit.KillUm("model");
+  EXPECT_TRUE(unit.WaitFor([&] { return !unsealed("config") && !unsealed("boot"); })) << unit.Story();
+  EXPECT_TRUE(unsealed("model")) << "the last that CM heard of it";
+  unit.StartUm("model");
+  EXPECT_TRUE(unit.WaitFor([&] { return !unsealed("model"); })) << unit.Story();
+  ExpectAll(unit, "2.0");
 }
 
 // --- failures: the first, the middle and the last UM, in each step; the unit ends as one ---

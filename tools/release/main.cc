@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
 #include "common/status/status.h"
 #include "tools/release/command.h"
 
@@ -27,7 +28,7 @@ int main(int argc, char** argv) {
   using namespace tandem::release_tool;  // NOLINT(google-build-using-namespace): this file only joins its commands
   CLI::App app("Makes, signs, checks and deploys releases.", "tandem-release");
   app.footer(kExamples);
-  app.set_version_flag("--version", TANDEM_VERSION);
+  app.set_version_flag("--version", absl::StrCat("tandem-release ", TANDEM_VERSION));
   app.require_subcommand(1);
   AddKeyCommands(app);
   AddKeySetCommands(app);

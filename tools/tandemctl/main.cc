@@ -63,7 +63,8 @@ void PrintJson(const google::protobuf::Message& message) {
 }
 
 int Fail(const Options& options, const grpc::Status& status) {
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
     std::cerr
         << "tandemctl: no answer on " << options.socket << ": " << status.error_message()
         << "\n  is tandem-cm running? its socket is local_api.unix_socket; --socket or TANDEM_SOCKET chooses another\n";
@@ -81,6 +82,11 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 300);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// CM answers within 10 s, if it answers at all.
+void SetDeadline(grpc::ClientContext& context) {
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(15));
 }
 
 class Client {
@@ -132,6 +138,7 @@ class Client {
 
   int History() {
     grpc::ClientContext context;
+    SetDeadline(context);
     local::v1::ListHistoryRequest request;
     request.set_limit(options_.limit);
     local::v1::ListHistoryResponse response;
@@ -145,6 +152,7 @@ class Client {
 
   int Show() {
     grpc::ClientContext context;
+    SetDeadline(context);
     local::v1::GetUpdateRequest request;
     request.set_update_id(options_.update_id);
     local::v1::UpdateDetail detail;
@@ -158,6 +166,7 @@ class Client {
     // CM has a working directory of its own.
     request.set_path(std::filesystem::absolute(options_.path).string());
     grpc::ClientContext context;
+    SetDeadline(context);
     local::v1::CommandResponse response;
     return Answered(stub_->ApplyBundle(&context, request, &response), response);
   }
@@ -168,6 +177,7 @@ class Client {
     local::v1::CommandRequest request;
     request.set_reason(options_.reason);
     grpc::ClientContext context;
+    SetDeadline(context);
     local::v1::CommandResponse response;
     return Answered((stub_.get()->*method)(&context, request, &response), response);
   }
@@ -175,7 +185,7 @@ class Client {
  private:
   grpc::Status Get(UnitStatus* status) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    SetDeadline(context);
     return stub_->GetStatus(&context, {}, status);
   }
 

@@ -36,6 +36,7 @@ class MachineRootfsPlugin : public um::Plugin {
   }
   absl::Status Apply(um::Operation& operation) override { return plugin_.Apply(operation); }
   absl::StatusOr<um::RevertResult> Revert(um::Operation& operation) override { return plugin_.Revert(operation); }
+  absl::Status Seal() override { return plugin_.Seal(); }
   absl::Status Reboot() override { return plugin_.Reboot(); }
   bool SwitchesBoot() const override { return plugin_.SwitchesBoot(); }
 

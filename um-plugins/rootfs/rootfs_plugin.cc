@@ -138,11 +138,18 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
     factory.set_complete(!factory.version().empty());
   }
 
+  // Bytes that are asked for without a digest are those of the version before, which was good enough then.
   const bool any_bytes = artifact.sha256.empty();
+  ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
+  if (!any_bytes && artifact.security_version < boot.security_counter) {
+    return absl::FailedPreconditionError(absl::StrCat("its security_version is ", artifact.security_version,
+                                                      ", and this computer boots none below ", boot.security_counter));
+  }
   if (entry.complete() && entry.version() == artifact.version &&
       (any_bytes || (entry.sha256() == artifact.sha256 && entry.size() == artifact.size))) {
     ASSIGN_OR_RETURN(const bool holds, Holds(target, entry, operation));
     if (holds) {
+      if (!any_bytes) entry.set_security_version(artifact.security_version);
       operation.ReportProgress(component_id_, entry.size(), entry.size());
       return SaveSlots(slots);
     }
@@ -156,6 +163,7 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
   entry.set_version(artifact.version);
   entry.set_sha256(artifact.sha256);
   entry.set_size(artifact.size);
+  entry.set_security_version(artifact.security_version);
   entry.set_complete(false);
   slots.set_wrote_target(true);
   RETURN_IF_ERROR(SaveSlots(slots));
@@ -283,6 +291,19 @@ absl::Status RootfsPlugin::Apply(um::Operation& operation) {
   RETURN_IF_ERROR(dependencies_.boot.Confirm(target));
   Close(slots);
   return SaveSlots(slots);
+}
+
+absl::Status RootfsPlugin::Seal() {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  if (state.confirmed != running || state.trial.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("seal ", component_id_, ": slot ", SlotName(running), " runs, but is not confirmed"));
+  }
+  const uint64_t version = Entry(slots, running).security_version();
+  if (version <= state.security_counter) return absl::OkStatus();
+  return Annotate(dependencies_.boot.RaiseSecurityCounter(version), absl::StrCat("seal ", component_id_));
 }
 
 absl::StatusOr<um::RevertResult> RootfsPlugin::Revert(um::Operation&) {

@@ -53,6 +53,8 @@ class RootfsPlugin : public um::Plugin {
   absl::StatusOr<um::RebootCheck> CheckAfterReboot(um::Operation& operation) override;
   absl::Status Apply(um::Operation& operation) override;
   absl::StatusOr<um::RevertResult> Revert(um::Operation& operation) override;
+  // The boot record's security counter rises to what the running slot's release says.
+  absl::Status Seal() override;
   absl::Status Reboot() override;
   bool SwitchesBoot() const override { return true; }
 

@@ -429,5 +429,38 @@ TEST(RootfsPluginTest, StartWithoutPrepareIsRefused) {
   EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
 }
 
+void UpdateTo(Computer& computer, const um::Artifact& artifact) {
+  ASSERT_TRUE(computer.plugin_->Prepare({artifact}, computer.operation_).ok());
+  ASSERT_TRUE(computer.plugin_->Start(computer.operation_).ok());
+  computer.Boot();
+  ASSERT_TRUE(computer.plugin_->CheckAfterReboot(computer.operation_).ok());
+}
+
+TEST(RootfsPluginTest, TheSecurityCounterRisesAtSealAndNotBefore) {
+  Computer computer;
+  um::Artifact artifact = computer.NewVersion();
+  artifact.security_version = 7;
+  UpdateTo(computer, artifact);
+  EXPECT_THAT(computer.plugin_->Seal().message(), HasSubstr("slot B runs, but is not confirmed"));
+  ASSERT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+  EXPECT_EQ(computer.control_.Read()->security_counter, 0u) << "a rollback is still possible";
+  ASSERT_TRUE(computer.plugin_->Seal().ok());
+  ASSERT_TRUE(computer.plugin_->Seal().ok()) << "called again after a crash";
+  EXPECT_EQ(computer.control_.Read()->security_counter, 7u);
+}
+
+TEST(RootfsPluginTest, NothingBelowTheSecurityCounterIsWritten) {
+  Computer computer;
+  ASSERT_TRUE(computer.control_.RaiseSecurityCounter(7).ok());
+  um::Artifact artifact = computer.NewVersion();
+  artifact.security_version = 6;
+  const std::string before = computer.fs_.ReadFile("/dev/b").value();
+  EXPECT_THAT(computer.plugin_->Prepare({artifact}, computer.operation_).message(),
+              HasSubstr("its security_version is 6, and this computer boots none below 7"));
+  EXPECT_EQ(computer.fs_.ReadFile("/dev/b").value(), before);
+  artifact.security_version = 7;
+  EXPECT_TRUE(computer.plugin_->Prepare({artifact}, computer.operation_).ok());
+}
+
 }  // namespace
 }  // namespace tandem::plugins
