@@ -359,6 +359,7 @@ umv2::UpdateStatus UpdateManager::Status() {
   status.set_switches_boot(plugin_.SwitchesBoot());
   status.set_working(IsWorking(step_));
   status.set_unsealed(record_.unsealed());
+  status.set_tells_running(true);
   const std::string& error = !unsaved_error_.empty()   ? unsaved_error_
                              : record_.error().empty() ? inventory_error_
                                                        : record_.error();

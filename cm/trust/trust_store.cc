@@ -46,7 +46,7 @@ absl::StatusOr<record::v1::TrustRecord> Parse(const std::string& bytes, const st
 }  // namespace
 
 absl::StatusOr<TrustStore> TrustStore::Load(FileSystem& fs, const std::string& path,
-                                            const std::string& first_key_set_file) {
+                                            const std::string& first_key_set_file, const std::string& name_space) {
   TrustStore store(fs, path);
   // Whether a record was there and is damaged; also when a restart came between setting it aside and writing a new one.
   absl::StatusOr<std::string> bytes = store.file_.Read();
@@ -79,7 +79,7 @@ absl::StatusOr<TrustStore> TrustStore::Load(FileSystem& fs, const std::string& p
   }
   ASSIGN_OR_RETURN(const std::string first,
                    Annotate(fs.ReadFile(first_key_set_file, kMaxEnvelopeBytes), "trust.key_set"));
-  ASSIGN_OR_RETURN(const TrustedKeys keys, Annotate(TrustedKeys::FromFirst(first, ""), first_key_set_file));
+  ASSIGN_OR_RETURN(const TrustedKeys keys, Annotate(TrustedKeys::FromFirst(first, name_space), first_key_set_file));
   record::v1::TrustRecord record;
   record.set_format(kFormat);
   record.add_key_sets(first);
@@ -101,6 +101,7 @@ absl::Status TrustStore::Accept(const AcceptedDesired& desired) {
   next.set_key_set_version(desired.key_set_version);
   next.set_sequence(desired.assignment.sequence());
   next.set_attempt(desired.assignment.attempt());
+  next.set_assignment_digest(desired.assignment_digest);
   next.set_release_list_version(std::max(next.release_list_version(), desired.release_list_version));
   if (desired.assignment.has_issued_at()) SetLatestTime(next, ExpiryOf(true, desired.assignment.issued_at()));
   return Save(next);

@@ -22,9 +22,9 @@ class TrustStore {
  public:
   // Loads `path`; when there is none yet, starts from the maker's key set envelope at `first_key_set_file`, which is
   // checked to sign itself. A damaged record falls back to its previous copy (floors and sequence may be one step old:
-  // logged), and is an error when that is damaged too.
-  static absl::StatusOr<TrustStore> Load(FileSystem& fs, const std::string& path,
-                                         const std::string& first_key_set_file);
+  // logged), and is an error when that is damaged too. A key set of another namespace is refused.
+  static absl::StatusOr<TrustStore> Load(FileSystem& fs, const std::string& path, const std::string& first_key_set_file,
+                                         const std::string& name_space);
 
   const record::v1::TrustRecord& record() const { return record_; }
 

@@ -25,7 +25,7 @@ class TrustStoreTest : public testing::Test {
     fs_.Put(kFirst, maker_.KeySetEnvelope());
     EXPECT_TRUE(fs_.MakeFolders("/state").ok());
   }
-  absl::StatusOr<TrustStore> Load() { return TrustStore::Load(fs_, kRecord, kFirst); }
+  absl::StatusOr<TrustStore> Load() { return TrustStore::Load(fs_, kRecord, kFirst, "acme"); }
   AcceptedDesired Accepted(uint64_t sequence, uint32_t attempt = 0) {
     AcceptedDesired desired;
     desired.assignment = maker_.AssignmentOf("gw", sequence, {});
@@ -148,7 +148,7 @@ TEST_F(TrustStoreTest, APowerCutAnywhereInAcceptLeavesTheOldOrTheNewState) {
     fs.Put(kFirst, maker_.KeySetEnvelope());
     ASSERT_TRUE(fs.MakeFolders("/state").ok());
     ASSERT_TRUE(fs.SyncFolder("/").ok());
-    absl::StatusOr<TrustStore> store = TrustStore::Load(fs, kRecord, kFirst);
+    absl::StatusOr<TrustStore> store = TrustStore::Load(fs, kRecord, kFirst, "acme");
     ASSERT_TRUE(store.ok()) << store.status();
     ASSERT_TRUE(store->Accept(Accepted(7)).ok());
     fs.CutPowerAtCall(call, call);
@@ -156,7 +156,7 @@ TEST_F(TrustStoreTest, APowerCutAnywhereInAcceptLeavesTheOldOrTheNewState) {
     if (!fs.power_lost()) break;
     EXPECT_FALSE(status.ok());
     fs.Reboot();
-    absl::StatusOr<TrustStore> after = TrustStore::Load(fs, kRecord, kFirst);
+    absl::StatusOr<TrustStore> after = TrustStore::Load(fs, kRecord, kFirst, "acme");
     ASSERT_TRUE(after.ok()) << after.status() << " at call " << call;
     EXPECT_THAT(after->record().sequence(), testing::AnyOf(7u, 8u));
   }

@@ -29,16 +29,28 @@ absl::Status CheckExpiry(absl::Time expires, absl::Time now, const std::string& 
       absl::StrCat(what, " expired at ", TimeText(expires), ", it is ", TimeText(now), "; ", mend));
 }
 
+// Whole numbers that every JSON reader keeps.
+constexpr uint64_t kMaxSequence = uint64_t{1} << 53;
+
 // Where an assignment stands against the newest one accepted.
 enum class Order { kNewer, kRepeated };
 
-absl::StatusOr<Order> CompareWithAccepted(const Assignment& assignment, const TrustedKeys& keys,
+absl::StatusOr<Order> CompareWithAccepted(const Signed<Assignment>& signed_assignment, const TrustedKeys& keys,
                                           const record::v1::TrustRecord& trust) {
+  const Assignment& assignment = signed_assignment.document;
   if (trust.sequence() == 0) return Order::kNewer;
   if (keys.AssignmentEra(keys.version()) > keys.AssignmentEra(trust.key_set_version())) return Order::kNewer;
   const std::pair given(assignment.sequence(), assignment.attempt());
   const std::pair accepted(trust.sequence(), trust.attempt());
-  if (given == accepted) return Order::kRepeated;
+  if (given == accepted) {
+    // What was accepted is known by its content, not by its numbers.
+    if (trust.assignment_digest().empty() || signed_assignment.digest == trust.assignment_digest()) {
+      return Order::kRepeated;
+    }
+    return absl::FailedPreconditionError(absl::StrCat("another assignment with sequence ", given.first, " attempt ",
+                                                      given.second,
+                                                      " was accepted before; sign this one with a higher sequence"));
+  }
   if (given > accepted) return Order::kNewer;
   return absl::FailedPreconditionError(absl::StrCat("assignment sequence ", given.first, " attempt ", given.second,
                                                     " is older than the accepted sequence ", accepted.first,
@@ -49,6 +61,11 @@ absl::Status CheckAssignmentForUnit(const Assignment& assignment, const UnitFact
   if (assignment.unit_id() != unit.unit_id) {
     return absl::PermissionDeniedError(
         absl::StrCat("the assignment is for unit \"", assignment.unit_id(), "\", this is \"", unit.unit_id, "\""));
+  }
+  // A unit that accepted the last number there is could never be assigned anything again.
+  if (assignment.sequence() == 0 || assignment.sequence() > kMaxSequence) {
+    return absl::InvalidArgumentError(absl::StrCat("assignment sequence ", assignment.sequence(),
+                                                   " is out of range; sign it with one from 1 to ", kMaxSequence));
   }
   return absl::OkStatus();
 }
@@ -159,7 +176,7 @@ absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents,
   ASSIGN_OR_RETURN(Signed<Assignment> assignment,
                    Annotate(OpenAssignment(documents.assignment, keys.newest), "assignment"));
   RETURN_IF_ERROR(CheckAssignmentForUnit(assignment.document, unit));
-  ASSIGN_OR_RETURN(const Order order, CompareWithAccepted(assignment.document, keys.newest, trust));
+  ASSIGN_OR_RETURN(const Order order, CompareWithAccepted(assignment, keys.newest, trust));
 
   AcceptedDesired accepted;
   accepted.repeated = order == Order::kRepeated;
@@ -179,17 +196,18 @@ absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents,
   ASSIGN_OR_RETURN(std::vector<Signed<Release>> releases,
                    OpenNamedReleases(assignment.document, documents.releases, keys.newest));
   for (Signed<Release>& release : releases) {
-    if (!accepted.repeated) RETURN_IF_ERROR(CheckListed(release, list));
+    RETURN_IF_ERROR(CheckListed(release, list));
     ASSIGN_OR_RETURN(Release for_unit, ReleaseForUnit(release, assignment.document, unit.hardware));
     accepted.releases.push_back(
         {.digest = release.digest, .release = std::move(for_unit), .envelope = std::move(release.envelope)});
   }
   RETURN_IF_ERROR(CheckNoOverlap(accepted.releases));
+  RETURN_IF_ERROR(CheckFloors(accepted.releases, trust));
   if (!accepted.repeated) {
-    RETURN_IF_ERROR(CheckFloors(accepted.releases, trust));
     RETURN_IF_ERROR(CheckWayBack(assignment.document, accepted.releases, unit, trust));
     RETURN_IF_ERROR(CheckRequirements(accepted.releases, unit));
   }
+  accepted.assignment_digest = std::move(assignment.digest);
   accepted.assignment = std::move(assignment.document);
   accepted.key_sets = std::move(keys.chain);
   accepted.key_set_version = keys.newest.version();

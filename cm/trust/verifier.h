@@ -53,15 +53,16 @@ struct AcceptedRelease {
 
 struct AcceptedDesired {
   release::v1::Assignment assignment;
+  // SHA-256 of its payload.
+  std::string assignment_digest;
   // One per plane named by the assignment, in its order; a release for several planes comes once.
   std::vector<AcceptedRelease> releases;
   // The chain of key sets up to the newest one (envelopes), and its version.
   std::vector<std::string> key_sets;
   uint64_t key_set_version = 0;
   uint64_t release_list_version = 0;
-  // The same (sequence, attempt) as accepted before: report again, start nothing. Only signatures and the unit are
-  // checked then, because expiry and policy count at acceptance; so the documents of a record can be read again by
-  // this.
+  // The very assignment that was accepted before: report again, start nothing. Expiry, the way back and requirements
+  // are not checked then, because they count at acceptance.
   bool repeated = false;
 };
 

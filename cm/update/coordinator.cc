@@ -40,6 +40,18 @@ std::string DurableBytes(UnitUpdate update) {
   return ToRecord(update).SerializeAsString();
 }
 
+// A name that is taken already is told apart by where the probe comes from.
+void AddProbes(const std::vector<release::v1::Probe>& from, const std::string& origin,
+               std::vector<release::v1::Probe>& to) {
+  const auto taken = [&to](const std::string& name) {
+    return std::ranges::any_of(to, [&](const release::v1::Probe& probe) { return probe.name() == name; });
+  };
+  for (release::v1::Probe probe : from) {
+    while (taken(probe.name())) probe.set_name(absl::StrCat(origin, ": ", probe.name()));
+    to.push_back(std::move(probe));
+  }
+}
+
 bool HasFinished(const Step& step) {
   return std::ranges::any_of(step.actions, [](const Action& a) { return a.kind == Action::Kind::kFinished; });
 }
@@ -118,6 +130,9 @@ absl::Status Coordinator::Recover() {
     // Whatever was observed before is gone; the gate and the readiness checks start afresh.
     update_.gate_passed = false;
     EnterPhase();
+    // A newer assignment may have been accepted just before CM ended.
+    const absl::StatusOr<StoredDesired> desired = store_->desired();
+    if (desired.ok() && active_.has_value()) SupersedeWith(desired->accepted);
   } else {
     MaybeBegin();
   }
@@ -135,6 +150,7 @@ Event Coordinator::StatusEvent(const UmInfo& um, bool registered) const {
   event.um_state = StateOf(um.last);
   event.um_installing = IsInstalling(um.last);
   event.um_registered = registered;
+  event.um_tells_running = um.last.tells_running();
   for (const Participant& participant : update_.participants) {
     if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
   }
@@ -389,7 +405,7 @@ void Coordinator::StartPreconditions() {
   std::vector<release::v1::Probe> probes(parts_.config.preconditions().begin(), parts_.config.preconditions().end());
   if (active_.has_value()) {
     const auto& assigned = active_->accepted.assignment.preconditions();
-    probes.insert(probes.end(), assigned.begin(), assigned.end());
+    AddProbes({assigned.begin(), assigned.end()}, "assignment", probes);
   }
   preconditions_met_ = probes.empty();
   preconditions_reason_ = probes.empty() ? "" : "the preconditions";
@@ -413,7 +429,7 @@ void Coordinator::StartPreconditions() {
 }
 
 void Coordinator::UpdateReadiness() {
-  if (update_.phase != Phase::kReady) return;
+  if (update_.phase != Phase::kReady || update_.compensating) return;
   bool ready = preconditions_met_;
   std::string reason = preconditions_reason_;
   if (active_.has_value() && active_->accepted.assignment.has_window()) {
@@ -440,7 +456,7 @@ std::vector<release::v1::Probe> Coordinator::HealthProbes(const AcceptedDesired&
                                          parts_.config.health().probes().end());
   for (const AcceptedRelease& release : desired.releases) {
     const auto& signed_probes = release.release.health().probes();
-    probes.insert(probes.end(), signed_probes.begin(), signed_probes.end());
+    AddProbes({signed_probes.begin(), signed_probes.end()}, release.release.release_id(), probes);
   }
   return probes;
 }

@@ -100,6 +100,7 @@ class Coordinator {
   absl::Status TakeDesired(const Incoming& incoming);
   absl::Status Accept(const AcceptedDesired& accepted, const Incoming& incoming);
   void Refuse(const Incoming& incoming, const absl::Status& why);
+  void RefreshActive();
   void SupersedeWith(const AcceptedDesired& accepted);
   // Begins the desired state's update when nothing runs and it was not tried yet.
   void MaybeBegin();
@@ -134,10 +135,20 @@ class Coordinator {
   // An event that could not be made durable then: what its UM says now counts.
   Event AsOfNow(const Event& event) const;
 
+  // What a report is about; everything empty: the unit itself.
+  struct About {
+    std::string update_id;
+    uint64_t sequence = 0;
+    uint32_t attempt = 0;
+    std::string correlation_id;
+  };
+  static About AboutOf(const release::v1::Assignment& assignment);
+  About AboutUpdate() const;
+  // Of the running, or the last, update: into its history and to the cloud.
   void Report(const std::string& state, const std::string& reason);
-  // The same without a line in the history: it is there already.
-  void ReportAgain(const std::string& state, const std::string& reason);
-  void QueueReport(const std::string& state, const std::string& reason, bool about_update);
+  void ReportByOperator(const std::string& state, const std::string& reason);
+  // To the cloud only.
+  void ReportOf(const About& about, const std::string& state, const std::string& reason);
   void PublishReported();
   void Changed();
   std::string IdleReason() const;
@@ -160,6 +171,7 @@ class Coordinator {
   // Why nothing runs although something is desired; for people.
   std::string idle_reason_;
   std::string last_refused_;
+  absl::Duration last_refused_at_;
   std::string last_um_refusal_;
   std::string durability_error_;
 

@@ -8,6 +8,7 @@
 #include "cm/update/coordinator.h"
 #include "cm/update/status_view.h"
 #include "cm/update/update_record.h"
+#include "common/crypto/dsse.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
 
@@ -35,6 +36,29 @@ std::string NameOf(const AcceptedDesired& desired) {
   for (const AcceptedRelease& release : desired.releases) ids.push_back(release.release.release_id());
   return absl::StrJoin(ids, " + ");
 }
+
+bool NamesWholeTypes(const AcceptedDesired& desired) {
+  return std::ranges::any_of(desired.releases, [](const AcceptedRelease& release) {
+    return std::ranges::any_of(release.release.components(),
+                               [](const auto& component) { return component.component_id().empty(); });
+  });
+}
+
+// What does not run what the unit is committed to, such as a part that was replaced; empty: nothing.
+std::string DriftText(const Plan& plan) {
+  std::vector<std::string> drifted;
+  for (const Participant& participant : plan.participants) {
+    for (const Target& target : participant.targets) {
+      drifted.push_back(absl::StrCat(target.component_id, " of ", participant.node_id, " runs ",
+                                     target.previous_version, " instead of ", target.version));
+    }
+  }
+  if (drifted.empty()) return "";
+  return absl::StrCat(absl::StrJoin(drifted, ", "), "; an assignment with a higher attempt installs it");
+}
+
+// The same text again within this time is no news to the cloud: a retained document comes with every connection.
+constexpr absl::Duration kRefusedAgain = absl::Hours(1);
 
 }  // namespace
 
@@ -91,7 +115,9 @@ absl::Status Coordinator::Accept(const AcceptedDesired& accepted, const Incoming
   const bool known = stored.ok() && stored->accepted.assignment.sequence() == assignment.sequence() &&
                      stored->accepted.assignment.attempt() == assignment.attempt();
   if (accepted.repeated && known && incoming.bundle_path.empty()) {
-    if (update_.phase == Phase::kIdle && !store_->outcome().empty()) ReportAgain(store_->outcome(), store_->reason());
+    const auto tried = store_->FindTried(accepted);
+    if (update_.phase == Phase::kIdle && tried.has_value())
+      ReportOf(AboutOf(assignment), tried->outcome, tried->reason);
     MaybeBegin();
     return absl::OkStatus();
   }
@@ -115,7 +141,10 @@ void Coordinator::SupersedeWith(const AcceptedDesired& accepted) {
   // The same releases with the same attempt are a refresh: nothing starts anew.
   const bool refresh = active_.has_value() && update_.attempt == accepted.assignment.attempt() &&
                        SortedDigests(active_->accepted) == SortedDigests(accepted);
-  if (refresh) return;
+  if (refresh) {
+    RefreshActive();
+    return;
+  }
   Handle({.kind = Event::Kind::kNewAssignmentWaits, .elapsed = {}, .node_id = {}, .text = {}});
   Handle({.kind = Event::Kind::kAbort,
           .elapsed = {},
@@ -123,15 +152,39 @@ void Coordinator::SupersedeWith(const AcceptedDesired& accepted) {
           .text = absl::StrCat("superseded by assignment ", accepted.assignment.sequence())});
 }
 
+// The artifacts may be elsewhere now; what is already there is not fetched again.
+void Coordinator::RefreshActive() {
+  absl::Status status = store_->SetActive();
+  absl::StatusOr<StoredDesired> active = store_->active();
+  if (status.ok()) status = active.status();
+  if (!status.ok()) {
+    LogError("cannot take the refreshed assignment over", {{"error", ToPersonText(status)}});
+    return;
+  }
+  const auto urls = [](const StoredDesired& desired) {
+    return std::vector<std::string>(desired.accepted.assignment.base_urls().begin(),
+                                    desired.accepted.assignment.base_urls().end());
+  };
+  const bool moved = urls(*active_) != urls(*active) || active_->bundle_path != active->bundle_path;
+  active_ = *std::move(active);
+  if (moved) Handle({.kind = Event::Kind::kSourcesChanged, .elapsed = {}, .node_id = {}, .text = {}});
+}
+
 void Coordinator::Refuse(const Incoming& incoming, const absl::Status& why) {
   const std::string text = ToPersonText(why);
-  // A retained document comes again with every connection; one answer is enough.
-  const std::string key = absl::StrCat(incoming.documents.assignment, text);
   idle_reason_ = absl::StrCat("the desired state was refused: ", text);
-  if (key == last_refused_) return;
+  // The text may name the time of day, so it does not tell whether this is the same refusal.
+  const std::string key = absl::StrCat(incoming.documents.assignment, static_cast<int>(why.code()));
+  const absl::Duration now = parts_.clock.Monotonic();
+  if (key == last_refused_ && now - last_refused_at_ < kRefusedAgain) return;
   last_refused_ = key;
+  last_refused_at_ = now;
   LogWarning("desired state refused", {{"error", text}});
-  Report("refused", text);
+  // Not trusted: it only tells the sender what this is about.
+  release::v1::Assignment assignment;
+  const absl::StatusOr<DsseEnvelope> envelope = ParseDsse(incoming.documents.assignment);
+  if (!envelope.ok() || !assignment.ParseFromString(envelope->payload)) assignment.Clear();
+  ReportOf(AboutOf(assignment), "refused", text);
 }
 
 void Coordinator::MaybeBegin() {
@@ -144,11 +197,10 @@ void Coordinator::MaybeBegin() {
     idle_reason_ = ToPersonText(desired.status());
     return;
   }
-  if (store_->WasTried(desired->accepted)) {
-    idle_reason_ = store_->outcome() == Name(Outcome::kApplied)
-                       ? ""
-                       : absl::StrCat("release ", NameOf(desired->accepted), " failed here (", store_->reason(),
-                                      "); an assignment with a higher attempt tries it again");
+  const auto tried = store_->FindTried(desired->accepted);
+  if (tried.has_value() && tried->outcome != Name(Outcome::kApplied)) {
+    idle_reason_ = absl::StrCat("release ", NameOf(desired->accepted), " failed here (", tried->reason,
+                                "); an assignment with a higher attempt tries it again");
     return;
   }
   const std::string strays = UnsettledStrays();
@@ -158,17 +210,31 @@ void Coordinator::MaybeBegin() {
     return;
   }
   std::vector<PlanUm> ums;
+  std::vector<std::string> unseen;
   for (const auto& [node_id, um] : parts_.ums.ums()) {
-    if (um.seen) ums.push_back(ToPlanUm(um));
+    if (um.seen) {
+      ums.push_back(ToPlanUm(um));
+    } else {
+      unseen.push_back(node_id);
+    }
   }
   absl::StatusOr<Plan> plan = MakePlan(desired->accepted, ums, limits_, GateTime(desired->accepted));
+  if (tried.has_value()) {
+    idle_reason_ = plan.ok() ? DriftText(*plan) : "";
+    return;
+  }
   absl::Status begun = plan.status();
+  // A UM that comes late un-sticks it.
+  std::string waits;
   if (plan.ok() && !plan->missing.empty()) {
-    // A UM that comes late un-sticks it.
-    const std::string reason =
-        absl::StrCat("no UM owns ", absl::StrJoin(plan->missing, ", "), "; waiting for one to register");
-    if (idle_reason_ != reason) Report("waiting", reason);
-    idle_reason_ = reason;
+    waits = absl::StrCat("no UM owns ", absl::StrJoin(plan->missing, ", "), "; waiting for one to register");
+  } else if (plan.ok() && !unseen.empty() && NamesWholeTypes(desired->accepted)) {
+    waits = absl::StrCat("waits for ", absl::StrJoin(unseen, ", "),
+                         " to register: the release names every component of a type, and may mean theirs");
+  }
+  if (!waits.empty()) {
+    if (idle_reason_ != waits) ReportOf(AboutOf(desired->accepted.assignment), "waiting", waits);
+    idle_reason_ = waits;
     return;
   }
   if (plan.ok()) begun = BeginUpdate(*desired, std::move(plan->participants));
@@ -177,7 +243,7 @@ void Coordinator::MaybeBegin() {
     return;
   }
   const std::string reason = ToPersonText(begun);
-  if (idle_reason_ != reason) Report("refused", reason);
+  if (idle_reason_ != reason) ReportOf(AboutOf(desired->accepted.assignment), "refused", reason);
   idle_reason_ = reason;
   if (plan.ok()) {
     // Not durable: nothing was sent, and it is tried again.
@@ -240,7 +306,7 @@ void Coordinator::OnKeySets(const std::vector<std::string>& key_sets) {
       parts_.trust.UpdateKeySets(key_sets, parts_.config.namespace_(), parts_.trust.TrustedNow(parts_.clock.Now()));
   if (!taken.ok()) {
     LogWarning("key sets refused", {{"error", ToPersonText(taken.status())}});
-    Report("refused", absl::StrCat("key sets: ", ToPersonText(taken.status())));
+    ReportOf({}, "refused", absl::StrCat("key sets: ", ToPersonText(taken.status())));
     return;
   }
   if (*taken == 0) return;

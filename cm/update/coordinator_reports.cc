@@ -24,11 +24,26 @@ void AddAll(const std::vector<Item>& items, Repeated* to) {
 
 }  // namespace
 
+Coordinator::About Coordinator::AboutOf(const release::v1::Assignment& assignment) {
+  if (assignment.sequence() == 0) return {};
+  About about{.update_id = absl::StrCat(assignment.sequence(), ".", assignment.attempt()),
+              .sequence = assignment.sequence(),
+              .attempt = assignment.attempt(),
+              .correlation_id = assignment.correlation_id()};
+  if (about.correlation_id.empty()) about.correlation_id = about.update_id;
+  return about;
+}
+
+Coordinator::About Coordinator::AboutUpdate() const {
+  return {.update_id = update_.update_id,
+          .sequence = update_.sequence,
+          .attempt = update_.attempt,
+          .correlation_id = update_.correlation_id};
+}
+
 void Coordinator::Report(const std::string& state, const std::string& reason) {
-  const absl::Time now = parts_.clock.Now();
-  const bool about_update =
-      !update_.update_id.empty() && state != "refused" && state != "waiting" && state != "um_refused";
-  if (about_update) {
+  if (!update_.update_id.empty()) {
+    const absl::Time now = parts_.clock.Now();
     parts_.history.AddEvent(update_.update_id, now, std::string(Name(update_.phase)),
                             reason.empty() ? state : absl::StrCat(state, ": ", reason));
     local::v1::UpdateSummary summary = ViewUpdate(update_);
@@ -38,35 +53,29 @@ void Coordinator::Report(const std::string& state, const std::string& reason) {
     }
     parts_.history.Record(summary);
   }
-  QueueReport(state, reason, about_update);
+  ReportOf(AboutUpdate(), state, reason);
 }
 
-void Coordinator::ReportAgain(const std::string& state, const std::string& reason) {
-  QueueReport(state, reason, !update_.update_id.empty());
-}
-
-void Coordinator::QueueReport(const std::string& state, const std::string& reason, bool about_update) {
+void Coordinator::ReportOf(const About& about, const std::string& state, const std::string& reason) {
   if (parts_.cloud == nullptr) return;
   absl::Status queued;
   if (state == "applied" || state == "provisional") {
     unit::v1::Applied applied;
-    applied.set_update_id(update_.update_id);
-    applied.set_sequence(update_.sequence);
-    applied.set_attempt(update_.attempt);
+    applied.set_update_id(about.update_id);
+    applied.set_sequence(about.sequence);
+    applied.set_attempt(about.attempt);
     applied.set_boot_id(parts_.boot_id);
-    applied.set_correlation_id(update_.correlation_id);
+    applied.set_correlation_id(about.correlation_id);
     AddAll(ReportComponents(parts_.ums.ums()), applied.mutable_components());
     AddAll(ReportPlanes(store_->committed()), applied.mutable_planes());
     queued = state == "applied" ? parts_.cloud->QueueApplied(applied) : parts_.cloud->QueueProvisional(applied);
   }
   if (queued.ok()) {
     unit::v1::Feedback feedback;
-    if (about_update) {
-      feedback.set_update_id(update_.update_id);
-      feedback.set_sequence(update_.sequence);
-      feedback.set_attempt(update_.attempt);
-      feedback.set_correlation_id(update_.correlation_id);
-    }
+    feedback.set_update_id(about.update_id);
+    feedback.set_sequence(about.sequence);
+    feedback.set_attempt(about.attempt);
+    feedback.set_correlation_id(about.correlation_id);
     feedback.set_state(state);
     feedback.set_reason(reason);
     AddAll(ReportComponents(parts_.ums.ums()), feedback.mutable_components());
@@ -97,7 +106,7 @@ void Coordinator::OnUmRefused(const std::string& node_id, const absl::Status& wh
   const std::string text = absl::StrCat("UM ", node_id, " was refused: ", ToPersonText(why));
   // It comes again with every retry of the UM.
   if (std::exchange(last_um_refusal_, text) == text) return;
-  Report("um_refused", text);
+  ReportOf({}, "um_refused", text);
 }
 
 void Coordinator::Changed() {
@@ -185,12 +194,18 @@ std::string Because(const std::string& reason) { return reason.empty() ? "" : ab
 
 }  // namespace
 
+void Coordinator::ReportByOperator(const std::string& state, const std::string& reason) {
+  const std::string text = absl::StrCat("by an operator", Because(reason));
+  // At rest it says nothing about the update that is over.
+  update_.phase == Phase::kIdle ? ReportOf({}, state, text) : Report(state, text);
+}
+
 absl::StatusOr<std::string> Coordinator::Approve(const std::string& reason) {
   if (update_.phase == Phase::kIdle)
     return absl::FailedPreconditionError("no update is running that could be approved");
   if (!update_.needs_approval) return absl::FailedPreconditionError("this update needs no approval");
   if (update_.approved) return absl::StrCat("update ", update_.update_id, " was approved already");
-  Report("approved", absl::StrCat("by an operator", Because(reason)));
+  ReportByOperator("approved", reason);
   Handle({.kind = Event::Kind::kApproved, .elapsed = {}, .node_id = {}, .text = reason});
   return absl::StrCat("update ", update_.update_id, " is approved");
 }
@@ -213,7 +228,7 @@ absl::StatusOr<std::string> Coordinator::Abort(const std::string& reason) {
 absl::StatusOr<std::string> Coordinator::Pause(const std::string& reason) {
   if (const absl::Status saved = store_->SetPaused(true); !saved.ok()) return saved;
   update_.paused = true;
-  Report("paused", absl::StrCat("by an operator", Because(reason)));
+  ReportByOperator("paused", reason);
   Handle({.kind = Event::Kind::kPaused, .elapsed = {}, .node_id = {}, .text = reason});
   Changed();
   return "paused: updates are prepared, but none starts until tandemctl resume";
@@ -222,7 +237,7 @@ absl::StatusOr<std::string> Coordinator::Pause(const std::string& reason) {
 absl::StatusOr<std::string> Coordinator::Resume(const std::string& reason) {
   if (const absl::Status saved = store_->SetPaused(false); !saved.ok()) return saved;
   update_.paused = false;
-  Report("resumed", absl::StrCat("by an operator", Because(reason)));
+  ReportByOperator("resumed", reason);
   Handle({.kind = Event::Kind::kResumed, .elapsed = {}, .node_id = {}, .text = reason});
   Changed();
   return "resumed";

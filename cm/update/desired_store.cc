@@ -88,6 +88,27 @@ std::map<std::string, uint64_t> SecurityVersions(const release::v1::Release& rel
   return versions;
 }
 
+// Enough for a fleet that goes to and fro; keeps the record small.
+constexpr int kMaxFailed = 16;
+
+// What `record` says was tried last is about to be replaced; a failure is kept.
+void RememberFailed(const record::v1::DesiredRecord& record, const std::set<std::string>& by,
+                    record::v1::DesiredRecord& next) {
+  const std::set<std::string> releases(record.done_releases().begin(), record.done_releases().end());
+  if (record.done_outcome().empty() || record.done_outcome() == Name(Outcome::kApplied) || releases == by) return;
+  auto& failed = *next.mutable_failed();
+  const auto same = std::ranges::find_if(failed, [&](const record::v1::FailedReleases& known) {
+    return std::set<std::string>(known.releases().begin(), known.releases().end()) == releases;
+  });
+  if (same != failed.end()) failed.erase(same);
+  record::v1::FailedReleases& entry = *failed.Add();
+  *entry.mutable_releases() = record.done_releases();
+  entry.set_attempt(record.done_attempt());
+  entry.set_outcome(record.done_outcome());
+  entry.set_reason(record.done_reason());
+  if (failed.size() > kMaxFailed) failed.erase(failed.begin());
+}
+
 std::set<std::string> Digests(const AcceptedDesired& accepted) {
   std::set<std::string> digests;
   for (const AcceptedRelease& release : accepted.releases) digests.insert(release.digest);
@@ -144,6 +165,7 @@ absl::Status DesiredStore::SetActive() {
 absl::Status DesiredStore::SetDone(const AcceptedDesired& accepted, const std::string& outcome,
                                    const std::string& reason) {
   record::v1::DesiredRecord next = record_;
+  RememberFailed(record_, Digests(accepted), next);
   next.set_done_sequence(accepted.assignment.sequence());
   next.set_done_attempt(accepted.assignment.attempt());
   next.clear_done_releases();
@@ -159,10 +181,21 @@ absl::Status DesiredStore::SetPaused(bool paused) {
   return Save(next);
 }
 
-bool DesiredStore::WasTried(const AcceptedDesired& accepted) const {
-  if (record_.done_outcome().empty() || accepted.assignment.attempt() > record_.done_attempt()) return false;
-  const std::set<std::string> done(record_.done_releases().begin(), record_.done_releases().end());
-  return done == Digests(accepted);
+std::optional<DesiredStore::Tried> DesiredStore::FindTried(const AcceptedDesired& accepted) const {
+  const std::set<std::string> wanted = Digests(accepted);
+  const uint32_t attempt = accepted.assignment.attempt();
+  const auto is_wanted = [&](const auto& releases) {
+    return std::set<std::string>(releases.begin(), releases.end()) == wanted;
+  };
+  if (!record_.done_outcome().empty() && is_wanted(record_.done_releases()) && attempt <= record_.done_attempt()) {
+    return Tried{.outcome = record_.done_outcome(), .reason = record_.done_reason()};
+  }
+  for (const record::v1::FailedReleases& failed : record_.failed()) {
+    if (is_wanted(failed.releases()) && attempt <= failed.attempt()) {
+      return Tried{.outcome = failed.outcome(), .reason = failed.reason()};
+    }
+  }
+  return std::nullopt;
 }
 
 absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {

@@ -3,6 +3,7 @@
 #define TANDEM_CM_UPDATE_DESIRED_STORE_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,8 +47,13 @@ class DesiredStore {
   absl::Status SetPaused(bool paused);
   bool paused() const { return record_.paused(); }
 
-  // The same releases were tried with this attempt or a higher one, and are over; `outcome()` says how.
-  bool WasTried(const AcceptedDesired& accepted) const;
+  // How an update to the same releases, with this attempt or a higher one, ended; nullopt: it was not tried yet.
+  struct Tried {
+    std::string outcome;
+    std::string reason;
+  };
+  std::optional<Tried> FindTried(const AcceptedDesired& accepted) const;
+  // Of the last update.
   const std::string& outcome() const { return record_.done_outcome(); }
   const std::string& reason() const { return record_.done_reason(); }
 

@@ -63,17 +63,17 @@ TEST_F(DesiredStoreTest, GivesBackWhatWasAcceptedAfterARestart) {
 
 TEST_F(DesiredStoreTest, TheSameReleasesAreTriedAgainOnlyByAHigherAttempt) {
   DesiredStore store = Load();
-  EXPECT_FALSE(store.WasTried(desired_.accepted));
+  EXPECT_FALSE(store.FindTried(desired_.accepted).has_value());
   ASSERT_TRUE(store.SetDone(desired_.accepted, "reverted", "gate").ok());
-  EXPECT_TRUE(store.WasTried(desired_.accepted));
+  EXPECT_TRUE(store.FindTried(desired_.accepted).has_value());
   AcceptedDesired refresh = desired_.accepted;
   refresh.assignment.set_sequence(9);
-  EXPECT_TRUE(store.WasTried(refresh));
+  EXPECT_TRUE(store.FindTried(refresh).has_value());
   refresh.assignment.set_attempt(2);
-  EXPECT_FALSE(store.WasTried(refresh));
+  EXPECT_FALSE(store.FindTried(refresh).has_value());
   AcceptedDesired other = desired_.accepted;
   other.releases[0].digest = "another";
-  EXPECT_FALSE(store.WasTried(other));
+  EXPECT_FALSE(store.FindTried(other).has_value());
 }
 
 TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
@@ -85,6 +85,25 @@ TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
   ASSERT_TRUE(store.SetSealed().ok());
   EXPECT_TRUE(Load().committed().pending_floor().empty());
   EXPECT_TRUE(Load().committed().sealed());
+}
+
+TEST_F(DesiredStoreTest, AFailureIsRememberedWhenOtherReleasesWereTriedSince) {
+  const StoredDesired bad = MakeDesired("bad", "bad artifact");
+  DesiredStore store = Load();
+  ASSERT_TRUE(store.SetDone(bad.accepted, "reverted", "gate").ok());
+  ASSERT_TRUE(store.SetDone(desired_.accepted, "applied", "").ok());
+  const auto tried = Load().FindTried(bad.accepted);
+  ASSERT_TRUE(tried.has_value());
+  EXPECT_EQ(tried->outcome, "reverted");
+  EXPECT_EQ(tried->reason, "gate");
+  AcceptedDesired again = bad.accepted;
+  again.assignment.set_attempt(2);
+  EXPECT_FALSE(store.FindTried(again).has_value());
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "r" + std::to_string(i);
+    ASSERT_TRUE(store.SetDone(MakeDesired(name, name).accepted, "reverted", "gate").ok());
+  }
+  EXPECT_FALSE(store.FindTried(bad.accepted).has_value()) << "bounded";
 }
 
 TEST_F(DesiredStoreTest, ARollbackWithinTheWindowTakesThePendingFloorBack) {

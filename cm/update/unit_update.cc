@@ -43,6 +43,8 @@ void ObserveStatus(Participant& participant, const Event& event, const Limits& l
   participant.state = event.um_state;
   participant.installing = event.um_installing;
   participant.on_target = event.um_on_target;
+  participant.tells_running = event.um_tells_running;
+  participant.took_prepare = participant.took_prepare || event.um_installing || event.um_state == UmState::kPrepared;
   participant.error = event.text;
 }
 
@@ -54,6 +56,10 @@ void ObserveLoss(Participant& participant) {
 
 // Only what is undecided can be given up, and a compensating update is the way back already.
 bool CanStillAbort(const UnitUpdate& update) { return update.decision == Decision::kNone && !update.compensating; }
+
+bool AwaitsVerdict(const UnitUpdate& update) {
+  return update.phase == Phase::kTrial && update.verify_before_commit && update.gate_passed && CanStillAbort(update);
+}
 
 void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
   Participant* participant = FindParticipant(update, event.node_id);
@@ -89,13 +95,17 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
       if (update.phase == Phase::kTrial) update.abort_reason = absl::StrCat("health gate failed: ", event.text);
       return;
     case Event::Kind::kVerified:
-      update.verified = true;
+      // The fleet judges what runs on trial and was reported; nothing else.
+      update.verified = update.verified || AwaitsVerdict(update);
       return;
     case Event::Kind::kNotVerified:
-      if (CanStillAbort(update)) update.abort_reason = absl::StrCat("the fleet's verification failed: ", event.text);
+      if (AwaitsVerdict(update)) update.abort_reason = absl::StrCat("the fleet's verification failed: ", event.text);
       return;
     case Event::Kind::kNewAssignmentWaits:
       update.new_assignment_waits = true;
+      return;
+    case Event::Kind::kSourcesChanged:
+      for (Participant& each : update.participants) each.sources_changed = each.prepares > 0;
       return;
   }
 }
@@ -111,7 +121,10 @@ UmCommand Wanted(const UnitUpdate& update, const Participant& participant, const
 }
 
 void CountSent(UnitUpdate& update, Participant& participant, UmCommand command) {
-  if (command == UmCommand::kPrepare) ++participant.prepares;
+  if (command == UmCommand::kPrepare && (participant.prepares == 0 || participant.took_prepare)) {
+    ++participant.prepares;
+    participant.took_prepare = false;
+  }
   const bool forward = command == UmCommand::kPrepare || command == UmCommand::kStart;
   if (forward && update.phase == Phase::kCommitting) ++participant.forward_attempts;
   if (command == UmCommand::kStart && update.phase == Phase::kStarting) {
@@ -129,8 +142,10 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
     }
     // A UM that works is told when it is done; only a preparation can be cancelled.
     const bool cancels = wanted == UmCommand::kRevert && participant.state == UmState::kIdle;
-    if (participant.installing && !cancels) continue;
-    const bool again = wanted == participant.sent;
+    // It goes on with what it has, from where the artifacts are now.
+    const bool redirects = wanted == UmCommand::kPrepare && std::exchange(participant.sources_changed, false);
+    if (participant.installing && !cancels && !redirects) continue;
+    const bool again = wanted == participant.sent && !redirects;
     const bool unanswered = again && !participant.answered;
     if (again) {
       // A UM may be silent for as long as a download takes; any other command is worth repeating.
@@ -144,7 +159,8 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
     participant.answered = false;
     participant.since_sent = absl::ZeroDuration();
     // A repetition is a new try only where the UM tried, failed and must go forward all the same.
-    if (!again || (!unanswered && update.phase == Phase::kCommitting)) CountSent(update, participant, wanted);
+    const bool counts = !redirects && (!again || (!unanswered && update.phase == Phase::kCommitting));
+    if (counts) CountSent(update, participant, wanted);
     actions.push_back({Action::Kind::kSend, participant.node_id, wanted});
   }
 }

@@ -97,6 +97,12 @@ struct Participant {
   bool on_target = false;
   // Reports that it works on a command.
   bool installing = false;
+  // Its reported versions are what runs, also before Apply.
+  bool tells_running = false;
+  // Took up the last PrepareUpdate: what it loses from now on is lost work.
+  bool took_prepare = false;
+  // Where its artifacts are has changed since the last PrepareUpdate.
+  bool sources_changed = false;
   std::string error;
   absl::Duration missing_for;
   UmCommand sent = UmCommand::kNone;
@@ -184,6 +190,8 @@ struct Event {
     kVerified,
     kNotVerified,
     kNewAssignmentWaits,
+    // The same releases, to be fetched from elsewhere.
+    kSourcesChanged,
   };
   Kind kind = Kind::kTick;
   absl::Duration elapsed;
@@ -194,6 +202,7 @@ struct Event {
   // The first status of a stream.
   bool um_registered = false;
   bool um_on_target = false;
+  bool um_tells_running = false;
   // An error, or a reason.
   std::string text;
   bool flag = false;

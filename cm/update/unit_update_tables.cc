@@ -26,9 +26,21 @@ bool PreparedTooOften(const UnitUpdate& u, const Limits& limits) {
   });
 }
 
-bool UmMissing(const UnitUpdate& u, const Limits& limits) {
-  return AnyOf(u, [&](const Participant& p) { return !p.connected && p.missing_for > limits.registration; });
+// While a UM starts, others of its computer may be away for as long as its reboot takes.
+absl::Duration MayBeMissingFor(const UnitUpdate& u, const Limits& limits) {
+  return u.phase == Phase::kStarting ? std::max(limits.registration, limits.start) : limits.registration;
 }
+
+bool UmMissing(const UnitUpdate& u, const Limits& limits) {
+  return AnyOf(u, [&](const Participant& p) { return !p.connected && p.missing_for > MayBeMissingFor(u, limits); });
+}
+
+// Says that it is done, and runs something else.
+bool IsOffTarget(const Participant& p) {
+  return HasReported(p, UmState::kUpdated) && !IsBusy(p) && p.tells_running && !p.on_target;
+}
+
+bool AnyOffTarget(const UnitUpdate& u, const Limits&) { return AnyOf(u, IsOffTarget); }
 
 bool BudgetSpent(const UnitUpdate& u, const Limits& limits) {
   const absl::Duration budget = PhaseBudget(u, limits);
@@ -45,7 +57,9 @@ bool AnyFailed(const UnitUpdate& u, const Limits&) {
 }
 
 bool MayStart(const UnitUpdate& u, const Limits& limits) {
-  return u.ready && (u.approved || !u.needs_approval) && !u.paused && AllPrepared(u, limits);
+  // The way back out of mixed versions waits for nobody.
+  const bool allowed = u.compensating || (u.ready && (u.approved || !u.needs_approval) && !u.paused);
+  return allowed && AllPrepared(u, limits);
 }
 
 bool AnyLeft(const UnitUpdate& u, const Limits&) {
@@ -154,11 +168,24 @@ void AbortFailed(UnitUpdate& update, const Limits&) {
 }
 
 void AbortMissing(UnitUpdate& update, const Limits& limits) {
+  const absl::Duration limit = MayBeMissingFor(update, limits);
   std::string who;
   for (const Participant& p : update.participants) {
-    if (!p.connected && p.missing_for > limits.registration) absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
+    if (!p.connected && p.missing_for > limit) absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
   }
-  Abort(update, absl::StrCat("no connection from ", who, " for ", absl::FormatDuration(limits.registration)));
+  Abort(update, absl::StrCat("no connection from ", who, " for ", absl::FormatDuration(limit)));
+}
+
+void AbortOffTarget(UnitUpdate& update, const Limits&) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (!IsOffTarget(p)) continue;
+    for (const Target& target : p.targets) {
+      absl::StrAppend(&who, who.empty() ? "" : "; ", p.node_id, " says that it is updated, but does not run ",
+                      target.component_id, " ", target.version);
+    }
+  }
+  Abort(update, who);
 }
 
 void AbortBudget(UnitUpdate& update, const Limits& limits) {
@@ -213,6 +240,12 @@ void AbortRecordLost(UnitUpdate& update, const Limits&) {
 void Commit(UnitUpdate& update, const Limits&) {
   update.decision = Decision::kCommit;
   update.trial_running = false;
+}
+
+// What held in Ready is looked at again when the unit is ready again.
+void ForgetReadiness(UnitUpdate& update, const Limits&) {
+  update.ready = false;
+  update.ready_reason.clear();
 }
 
 void StartTrial(UnitUpdate& update, const Limits&) {
@@ -280,18 +313,22 @@ constexpr Transition kTransitions[] = {
     {Phase::kReady, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
      "ABORT", AbortAsWanted},
     {Phase::kReady, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
-    {Phase::kReady, "a UM lost what it prepared", AnyLeft, Phase::kPreparing, "", nullptr},
+    {Phase::kReady, "a UM lost what it prepared", AnyLeft, Phase::kPreparing, "", ForgetReadiness},
     {Phase::kReady, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
      AbortMissing},
     {Phase::kReady, "the ready budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortBudget},
-    {Phase::kReady, "preconditions, window and approval are given, not paused, all UMs PREPARED", MayStart,
-     Phase::kStarting, "", nullptr},
+    {Phase::kReady, "preconditions, window and approval are given, not paused (or compensating), all UMs PREPARED",
+     MayStart, Phase::kStarting, "", nullptr},
 
     {Phase::kStarting, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
      "ABORT", AbortAsWanted},
     {Phase::kStarting, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
     {Phase::kStarting, "a UM is IDLE: it left the update", AnyLeft, Phase::kReverting, "ABORT", AbortLeft},
     {Phase::kStarting, "a UM's start budget is spent", StartTooLong, Phase::kReverting, "ABORT", AbortStartTooLong},
+    {Phase::kStarting, "a UM is missing longer than the registration and the start budget", UmMissing,
+     Phase::kReverting, "ABORT", AbortMissing},
+    {Phase::kStarting, "a UM is UPDATED, but runs another version", AnyOffTarget, Phase::kReverting, "ABORT",
+     AbortOffTarget},
     {Phase::kStarting, "a UM had to be started too often", StartedTooOften, Phase::kReverting, "ABORT", AbortTooOften},
     {Phase::kStarting, "the trial deadline has passed", TrialTooLong, Phase::kReverting, "ABORT", AbortTrialTooLong},
     {Phase::kStarting, "all UMs are UPDATED", AllUpdated, Phase::kTrial, "the gate begins", StartTrial},
@@ -302,6 +339,8 @@ constexpr Transition kTransitions[] = {
      AbortAsWanted},
     {Phase::kTrial, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
     {Phase::kTrial, "a UM is IDLE: it left the update", AnyLeft, Phase::kReverting, "ABORT", AbortLeft},
+    {Phase::kTrial, "a UM is UPDATED, but runs another version", AnyOffTarget, Phase::kReverting, "ABORT",
+     AbortOffTarget},
     {Phase::kTrial, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
      AbortMissing},
     {Phase::kTrial, "the trial deadline has passed", TrialTooLong, Phase::kReverting, "ABORT", AbortTrialTooLong},

@@ -106,7 +106,11 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         if (!p.connected) lines.push_back(WaitFor(p, "to connect"));
         break;
       case Phase::kStarting:
-        if (IsWorkingOn(update, p, limits)) lines.push_back(WaitFor(p, "to be UPDATED"));
+        if (IsWorkingOn(update, p, limits)) {
+          lines.push_back(WaitFor(p, "to be UPDATED"));
+        } else if (!p.connected) {
+          lines.push_back(WaitFor(p, "to connect"));
+        }
         break;
       case Phase::kTrial:
         if (!HasReported(p, UmState::kUpdated)) lines.push_back(WaitFor(p, "to be UPDATED"));
@@ -129,7 +133,7 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         break;
     }
   }
-  if (update.phase == Phase::kReady) {
+  if (update.phase == Phase::kReady && !update.compensating) {
     if (update.paused) lines.emplace_back("somebody to resume (tandemctl resume)");
     if (update.needs_approval && !update.approved) lines.emplace_back("an approval (tandemctl approve)");
     if (!update.ready) {
