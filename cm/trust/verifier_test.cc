@@ -209,6 +209,29 @@ TEST_F(VerifierTest, TheSameSequenceAndAttemptIsARepeatWhateverItsExpiry) {
   EXPECT_EQ(late->releases.size(), 1u);
 }
 
+TEST_F(VerifierTest, TheSameNumbersWithAnotherContentAreRefused) {
+  Accepted(7);
+  trust_.set_assignment_digest(VerifyDesired(Good(7), unit_, trust_)->assignment_digest);
+  EXPECT_TRUE(VerifyDesired(Good(7), unit_, trust_)->repeated);
+  Assignment other = GoodAssignment();
+  other.add_base_urls("https://elsewhere");
+  ASSERT_EQ(other.sequence(), 7u);
+  ExpectRefused(With(other), kPrecondition, "another assignment with sequence 7 attempt 0 was accepted before");
+}
+
+TEST_F(VerifierTest, ARepeatOfAWithdrawnReleaseIsRefused) {
+  Accepted(7);
+  DesiredDocuments documents = Good(7);
+  documents.release_list = maker_.Seal(maker_.ListOf(2, {}));
+  ExpectRefused(documents, kDenied, "is not in release list version 2");
+}
+
+TEST_F(VerifierTest, ASequenceThatNothingCouldFollowIsRefused) {
+  Assignment assignment = GoodAssignment();
+  assignment.set_sequence(~uint64_t{0});
+  ExpectRefused(With(assignment), kInvalid, "sequence 18446744073709551615 is out of range");
+}
+
 TEST_F(VerifierTest, HigherAttemptOrSequenceIsNew) {
   Accepted(7, 1);
   Assignment again = GoodAssignment();

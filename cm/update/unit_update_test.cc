@@ -221,6 +221,97 @@ TEST(UnitUpdate, AUmThatDoesNotComeBackFromItsStartAborts) {
   EXPECT_THAT(unit.update.reason, HasSubstr("b did not come back within 10m"));
 }
 
+TEST(UnitUpdate, AUmThatVanishesAfterItsStartWhileOthersWaitAborts) {
+  Unit unit({Um("a", 1), Um("b", 2)});
+  for (const char* node : {"a", "b"}) unit.Registers(node, UmState::kIdle);
+  for (const char* node : {"a", "b"}) unit.Reports(node, UmState::kPrepared);
+  unit.Reports("a", UmState::kUpdated);
+  // The whole computer goes away, as for a reboot; only b comes back.
+  unit.Loses("a");
+  unit.Loses("b");
+  unit.Registers("b", UmState::kPrepared);
+  EXPECT_THAT(WaitsFor(unit.update, unit.limits), ElementsAre("a (not connected) to connect"));
+  unit.Passes(unit.limits.start);
+  EXPECT_EQ(unit.update.phase, Phase::kStarting);
+  unit.Passes(absl::Seconds(1));
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+  EXPECT_EQ(unit.update.reason, "no connection from a for 10m");
+}
+
+TEST(UnitUpdate, AUmThatIsUpdatedToAnotherVersionAborts) {
+  Unit unit({Um("a", 1)});
+  unit.Registers("a", UmState::kIdle);
+  unit.Reports("a", UmState::kPrepared);
+  unit.Send({.kind = Event::Kind::kUmStatus, .node_id = "a", .um_state = UmState::kUpdated, .um_tells_running = true});
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+  EXPECT_EQ(unit.update.reason, "a says that it is updated, but does not run a 2");
+  Unit good({Um("a", 1)});
+  good.Registers("a", UmState::kIdle);
+  good.Reports("a", UmState::kPrepared);
+  good.Send({.kind = Event::Kind::kUmStatus,
+             .node_id = "a",
+             .um_state = UmState::kUpdated,
+             .um_on_target = true,
+             .um_tells_running = true});
+  EXPECT_EQ(good.update.phase, Phase::kTrial);
+}
+
+TEST(UnitUpdate, WhatHeldInReadyIsLookedAtAgainAfterALostPreparation) {
+  Unit unit({Um("a", 1)});
+  unit.Send({.kind = Event::Kind::kPaused});
+  unit.Registers("a", UmState::kIdle);
+  unit.Reports("a", UmState::kPrepared);
+  ASSERT_EQ(unit.update.phase, Phase::kReady);
+  unit.Registers("a", UmState::kIdle);
+  ASSERT_EQ(unit.update.phase, Phase::kPreparing);
+  unit.Send({.kind = Event::Kind::kResumed});
+  unit.Reports("a", UmState::kPrepared);
+  EXPECT_EQ(unit.update.phase, Phase::kReady);
+  unit.Send({.kind = Event::Kind::kReadiness, .flag = true});
+  EXPECT_EQ(unit.update.phase, Phase::kStarting);
+}
+
+TEST(UnitUpdate, ReconnectsBeforeAUmHasBegunAreNoLostPreparations) {
+  Unit unit({Um("a", 1)});
+  for (int i = 0; i < 20; ++i) {
+    unit.Registers("a", UmState::kIdle);
+    unit.Passes(absl::Seconds(5));
+    unit.Loses("a");
+  }
+  EXPECT_EQ(unit.update.phase, Phase::kPreparing);
+  EXPECT_EQ(unit.update.participants[0].prepares, 1U);
+}
+
+TEST(UnitUpdate, NewSourcesGoToAUmThatAlreadyPreparesOnce) {
+  Unit unit({Um("a", 1), Um("b", 2)});
+  for (const char* node : {"a", "b"}) unit.Registers(node, UmState::kIdle);
+  unit.Installing("a", UmState::kIdle);
+  unit.Reports("b", UmState::kPrepared);
+  unit.Sent();
+  unit.Send({.kind = Event::Kind::kSourcesChanged});
+  EXPECT_THAT(unit.Sent(), ElementsAre("a:PrepareUpdate"));
+  unit.Passes(absl::Seconds(1));
+  unit.Installing("a", UmState::kIdle);
+  EXPECT_THAT(unit.Sent(), IsEmpty());
+  EXPECT_EQ(unit.update.participants[0].prepares, 1U) << "no lost preparation";
+}
+
+TEST(UnitUpdate, AVerdictCountsOnlyForWhatRunsOnTrialAndIsHealthy) {
+  UnitUpdate first;
+  first.verify_before_commit = true;
+  Unit unit({Um("a", 1)}, first);
+  unit.Send({.kind = Event::Kind::kVerified});
+  unit.Registers("a", UmState::kIdle);
+  unit.Send({.kind = Event::Kind::kNotVerified, .text = "too early"});
+  unit.Reports("a", UmState::kPrepared);
+  unit.Reports("a", UmState::kUpdated);
+  unit.Send({.kind = Event::Kind::kVerified});
+  unit.GatePasses();
+  EXPECT_EQ(unit.update.phase, Phase::kTrial);
+  unit.Send({.kind = Event::Kind::kVerified});
+  EXPECT_EQ(unit.update.phase, Phase::kCommitting);
+}
+
 TEST(UnitUpdate, AStaleUpdatedUmAtBeginIsRevertedBeforeItIsPrepared) {
   Unit unit({Um("a", 1)});
   unit.Registers("a", UmState::kUpdated);

@@ -110,6 +110,19 @@ INSTANTIATE_TEST_SUITE_P(Apply, FailureTest,
                                          Failure{"model", "apply: {fail: busy, fail_times: 2}", "applied", "2.0", ""},
                                          Failure{"boot", "apply: {fail: busy, fail_times: 2}", "applied", "2.0", ""}));
 
+TEST(Update, AUmThatSaysUpdatedButRunsSomethingElseIsNotCommitted) {
+  UnitUnderTest unit;
+  AddThreeUms(unit);
+  unit.SetBehaviour("model", {"claims_version: \"0.9\""});
+  unit.Start();
+  unit.Assign(kAllNew);
+  ASSERT_TRUE(unit.WaitForOutcome("reverted")) << unit.Story();
+  EXPECT_THAT(unit.Status()->last_update().reason(),
+              HasSubstr("model says that it is updated, but does not run model 2.0"));
+  EXPECT_TRUE(unit.WaitFor([&] { return unit.UmState("config") == "IDLE"; })) << unit.Story();
+  EXPECT_EQ(unit.Version("config"), "1.0");
+}
+
 TEST(Update, ARevertThatFailsIsRetriedUntilTheUnitIsBack) {
   UnitUnderTest unit;
   AddThreeUms(unit);
@@ -278,6 +291,24 @@ TEST(Registration, AUmThatComesLateUnsticksTheUpdate) {
   ExpectAll(unit, "2.0");
 }
 
+TEST(Registration, AUmThatWasNeverSeenIsWaitedForWhenTheReleaseMayMeanIt) {
+  UnitUnderTest unit("budgets: {registration: 1s}\n");
+  unit.AddUm({.node_id = "config", .behaviour = {}});
+  unit.AddUm({.node_id = "away", .behaviour = {}});
+  unit.Start();
+  unit.KillUm("away");
+  unit.KillCm();
+  unit.StartCm();
+  unit.Assign({{"config", "2.0"}});
+  ASSERT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("waiting"); })) << unit.Story();
+  EXPECT_THAT(unit.FeedbackReason("waiting"), HasSubstr("waits for away to register"));
+  EXPECT_THAT(unit.Status()->reason(), HasSubstr("away"));
+  EXPECT_EQ(unit.Version("config"), "1.0");
+  unit.StartUm("away");
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  EXPECT_EQ(unit.Version("config"), "2.0");
+}
+
 TEST(Registration, AnUnknownUmIsRefusedAndReported) {
   UnitUnderTest unit;
   AddThreeUms(unit);
@@ -385,6 +416,19 @@ TEST(Health, AProbeOfTheSignedReleaseThatFailsBringsTheUnitBack) {
   EXPECT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("reverted"); }));
   EXPECT_THAT(unit.FeedbackReason("reverted"), HasSubstr("latency"));
   ExpectAll(unit, "1.0");
+}
+
+TEST(Health, ProbesOfTheUnitAndOfTheReleaseMayHaveOneName) {
+  UnitUnderTest unit("health: {probes: [{name: latency, exec: {command: [\"true\"]}}]}\n");
+  AddThreeUms(unit);
+  unit.Start();
+  unit.Assign(kAllNew, [](release::v1::Assignment&, release::v1::Release& release) {
+    release::v1::Probe& probe = *release.mutable_health()->add_probes();
+    probe.set_name("latency");
+    probe.mutable_exec()->add_command("true");
+  });
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  ExpectAll(unit, "2.0");
 }
 
 TEST(People, ApproveAbortPauseAndResumeDoWhatTheySay) {
