@@ -12,6 +12,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "google/protobuf/util/json_util.h"
 #include "grpcpp/create_channel.h"
 #include "tandem/local/v1/local.grpc.pb.h"
@@ -211,17 +212,32 @@ class Client {
       const std::string text = RenderStatus(status, Terminal());
       // Back to the top of what was drawn last, then clear to the end.
       if (drawn_lines_ > 0) std::cout << "\x1b[" << drawn_lines_ << "A\r\x1b[J";
+      ShowMissed();
       std::cout << text << std::flush;
       drawn_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
     } else {
+      ShowMissed();
       for (const std::string& line : DescribeChanges(connected_status_, status)) std::cout << line << std::endl;
     }
     connected_status_ = status;
     away_ = false;
   }
 
+  // What the update went through while CM was away, such as a trial that was over before this could look.
+  void ShowMissed() {
+    if (!away_ || connected_status_.update().update_id().empty()) return;
+    grpc::ClientContext context;
+    SetDeadline(context);
+    local::v1::GetUpdateRequest request;
+    request.set_update_id(connected_status_.update().update_id());
+    local::v1::UpdateDetail detail;
+    if (!stub_->GetUpdate(&context, request, &detail).ok()) return;
+    for (const std::string& line : EventsAfter(detail, away_since_)) std::cout << "  meanwhile: " << line << std::endl;
+  }
+
   void ShowAway() {
     if (options_.json || std::exchange(away_, true)) return;
+    away_since_ = absl::Now();
     std::cout << "unit: CM is away (restart or reboot); waiting for it" << std::endl;
     if (drawn_lines_ > 0) ++drawn_lines_;
   }
@@ -233,6 +249,7 @@ class Client {
   std::string seen_running_;
   int drawn_lines_ = 0;
   bool away_ = false;
+  absl::Time away_since_;
 };
 
 int Run(int argc, char** argv) {

@@ -219,6 +219,15 @@ std::string RenderHistory(const std::vector<UpdateSummary>& updates, const Rende
   return table.Text(options);
 }
 
+std::vector<std::string> EventsAfter(const local::v1::UpdateDetail& detail, absl::Time time) {
+  std::vector<std::string> lines;
+  for (const auto& event : detail.events()) {
+    const absl::Time at = absl::FromUnixSeconds(event.at().seconds()) + absl::Nanoseconds(event.at().nanos());
+    if (at > time) lines.push_back(absl::StrCat(event.phase(), ", ", event.text()));
+  }
+  return lines;
+}
+
 std::string RenderDetail(const local::v1::UpdateDetail& detail, const RenderOptions& options) {
   const UpdateSummary& update = detail.summary();
   std::string text = absl::StrCat(Paint(Title(update), kBold, options),

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "tandem/local/v1/local.pb.h"
 
 namespace tandem::ctl {
@@ -22,6 +23,9 @@ std::vector<std::string> DescribeChanges(const local::v1::UnitStatus& before, co
 
 std::string RenderHistory(const std::vector<local::v1::UpdateSummary>& updates, const RenderOptions& options);
 std::string RenderDetail(const local::v1::UpdateDetail& detail, const RenderOptions& options);
+
+// A line for each event later than `time`, oldest first.
+std::vector<std::string> EventsAfter(const local::v1::UpdateDetail& detail, absl::Time time);
 
 // "[#####-----]  52 %"; empty without a total.
 std::string ProgressBar(uint64_t done, uint64_t total, int width);

@@ -67,6 +67,17 @@ TEST(Render, DescribesOnlyWhatChanged) {
                           "  rootfs: IDLE -> FAILED (boom)"));
 }
 
+TEST(Render, TellsTheEventsSinceAMoment) {
+  local::v1::UpdateDetail detail;
+  for (int second : {10, 20, 30}) {
+    local::v1::UpdateEvent& event = *detail.add_events();
+    event.mutable_at()->set_seconds(second);
+    event.set_phase("Trial");
+    event.set_text(std::to_string(second));
+  }
+  EXPECT_THAT(EventsAfter(detail, absl::FromUnixSeconds(10)), ElementsAre("Trial, 20", "Trial, 30"));
+}
+
 TEST(Render, SaysSoWhenThereIsNoHistory) { EXPECT_THAT(RenderHistory({}, {}), HasSubstr("no update has run")); }
 
 TEST(Render, CountsBytesInBinaryUnits) {
