@@ -1,6 +1,7 @@
 #include "cm/artifacts/cache.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "common/log/log.h"
 #include "common/status/status.h"
 #include "common/storage/durable_record.h"
+#include "tandem/record/v1/record.pb.h"
 
 namespace tandem::cm {
 namespace {
@@ -18,10 +20,15 @@ namespace {
 constexpr char kPart[] = ".part";
 // Left free for everybody else on the disk.
 constexpr uint64_t kReserve = 16 << 20;
+constexpr size_t kReadSize = 1 << 20;
+// Nobody tells a waiting thread that it was cancelled.
+constexpr std::chrono::milliseconds kLookForCancel(200);
 
 bool IsDigestName(const std::string& name) {
   return name.size() == 2 * kSha256Size && absl::BytesToHexString(absl::HexStringToBytes(name)) == name;
 }
+
+bool IsCancelled(const StageObserver& observer) { return observer.cancelled && observer.cancelled(); }
 
 }  // namespace
 
@@ -40,7 +47,7 @@ absl::Status ArtifactCache::TakeStock() {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                      fs_.Open(JoinPath(folder_, name), FileSystem::OpenMode::kReadOnly));
     ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-    Remember(absl::HexStringToBytes(name), size);
+    Remember(absl::HexStringToBytes(name), size, /*checked=*/false);
   }
   return absl::OkStatus();
 }
@@ -49,9 +56,9 @@ bool ArtifactCache::IsPinned(const std::string& sha256) const {
   return std::ranges::any_of(pins_, [&](const auto& pin) { return pin.second.contains(sha256); });
 }
 
-void ArtifactCache::Remember(const std::string& sha256, uint64_t size) {
+void ArtifactCache::Remember(const std::string& sha256, uint64_t size, bool checked) {
   use_order_.push_back(sha256);
-  entries_[sha256] = {.size = size, .use = std::prev(use_order_.end())};
+  entries_[sha256] = {.size = size, .checked = checked, .use = std::prev(use_order_.end())};
   size_ += size;
 }
 
@@ -64,20 +71,29 @@ absl::Status ArtifactCache::Forget(const std::string& sha256) {
   return absl::OkStatus();
 }
 
-absl::Status ArtifactCache::MakeRoom(uint64_t size) {
+uint64_t ArtifactCache::DurableBytes(const StageRequest& request) const {
+  const std::string part = JoinPath(folder_, HexEncode(request.sha256)) + kPart;
+  const absl::StatusOr<std::string> bytes = DurableRecord(fs_, part + ".rec").Read();
+  record::v1::StageRecord record;
+  if (!bytes.ok() || !record.ParseFromString(*bytes) || !fs_.Exists(part)) return 0;
+  return std::min<uint64_t>(record.synced_bytes(), request.size);
+}
+
+absl::Status ArtifactCache::MakeRoom(uint64_t size, uint64_t on_disk) {
   uint64_t running = 0;
   for (const auto& [digest, bytes] : running_) running += bytes;
   const auto missing = [&]() -> absl::StatusOr<uint64_t> {
     ASSIGN_OR_RETURN(const uint64_t free, fs_.FreeSpace(folder_));
     const uint64_t wanted = size_ + running + size;
     const uint64_t over_limit = wanted > limit_ ? wanted - limit_ : 0;
-    const uint64_t over_disk = size + kReserve > free ? size + kReserve - free : 0;
+    const uint64_t to_write = size - on_disk + kReserve;
+    const uint64_t over_disk = to_write > free ? to_write - free : 0;
     return std::max(over_limit, over_disk);
   };
   for (auto oldest = use_order_.begin();;) {
     ASSIGN_OR_RETURN(const uint64_t bytes, missing());
     if (bytes == 0) return absl::OkStatus();
-    while (oldest != use_order_.end() && IsPinned(*oldest)) ++oldest;
+    while (oldest != use_order_.end() && (IsPinned(*oldest) || running_.contains(*oldest))) ++oldest;
     if (oldest == use_order_.end()) {
       return absl::ResourceExhaustedError(absl::StrCat("the artifact cache ", folder_, " lacks ", bytes, " bytes for ",
                                                        size, "; free the disk or raise artifacts.cache_limit_bytes"));
@@ -101,21 +117,66 @@ absl::Status ArtifactCache::DropAbandonedParts(const std::string& wanted) {
 }
 
 absl::Status ArtifactCache::Fetch(const StageRequest& request, const StageObserver& observer) {
+  RETURN_IF_ERROR(TakeTurn(request.sha256, observer));
+  const absl::Status status = CheckOrDownload(request, observer);
   {
     std::lock_guard lock(mutex_);
-    if (entries_.contains(request.sha256)) return absl::OkStatus();
-    if (running_.contains(request.sha256)) {
-      return absl::UnavailableError("another UM's request fetches this artifact now; try again");
-    }
-    RETURN_IF_ERROR(DropAbandonedParts(request.sha256));
-    RETURN_IF_ERROR(MakeRoom(request.size));
-    running_[request.sha256] = request.size;
+    running_.erase(request.sha256);
   }
-  const absl::Status status = Download(request, observer);
-  std::lock_guard lock(mutex_);
-  running_.erase(request.sha256);
-  if (status.ok()) Remember(request.sha256, request.size);
+  turn_ended_.notify_all();
   return status;
+}
+
+absl::Status ArtifactCache::TakeTurn(const std::string& sha256, const StageObserver& observer) {
+  std::unique_lock lock(mutex_);
+  if (running_.contains(sha256) && observer.activity) observer.activity("another UM's download brings it");
+  while (running_.contains(sha256)) {
+    if (IsCancelled(observer)) return absl::CancelledError("no longer wanted");
+    turn_ended_.wait_for(lock, kLookForCancel);
+  }
+  running_[sha256] = 0;
+  return absl::OkStatus();
+}
+
+absl::Status ArtifactCache::CheckOrDownload(const StageRequest& request, const StageObserver& observer) {
+  std::unique_lock lock(mutex_);
+  if (const auto entry = entries_.find(request.sha256); entry != entries_.end()) {
+    if (entry->second.checked) return absl::OkStatus();
+    lock.unlock();
+    const absl::StatusOr<bool> right = Matches(request, observer);
+    lock.lock();
+    if (absl::IsCancelled(right.status())) return right.status();
+    if (right.ok() && *right) {
+      entry->second.checked = true;
+      return absl::OkStatus();
+    }
+    LogWarning("artifact in the cache is damaged; it is fetched again",
+               {{"sha256", HexEncode(request.sha256)},
+                {"error", right.ok() ? "other bytes than its name says" : ToPersonText(right.status())}});
+    RETURN_IF_ERROR(Forget(request.sha256));
+  }
+  RETURN_IF_ERROR(DropAbandonedParts(request.sha256));
+  RETURN_IF_ERROR(MakeRoom(request.size, DurableBytes(request)));
+  running_[request.sha256] = request.size;
+  lock.unlock();
+  RETURN_IF_ERROR(Download(request, observer));
+  lock.lock();
+  running_[request.sha256] = 0;
+  Remember(request.sha256, request.size, /*checked=*/true);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ArtifactCache::Matches(const StageRequest& request, const StageObserver& observer) const {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                   fs_.Open(JoinPath(folder_, HexEncode(request.sha256)), FileSystem::OpenMode::kReadOnly));
+  Sha256Stream digest;
+  for (uint64_t offset = 0;;) {
+    if (IsCancelled(observer)) return absl::CancelledError("no longer wanted");
+    ASSIGN_OR_RETURN(const std::string piece, file->ReadAt(offset, kReadSize));
+    if (piece.empty()) return offset == request.size && digest.Finish() == request.sha256;
+    digest.Update(piece);
+    offset += piece.size();
+  }
 }
 
 absl::Status ArtifactCache::Download(const StageRequest& request, const StageObserver& observer) {

@@ -5,6 +5,7 @@
 #ifndef TANDEM_CM_ARTIFACTS_CACHE_H_
 #define TANDEM_CM_ARTIFACTS_CACHE_H_
 
+#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -29,13 +30,14 @@ class ArtifactCache {
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(FileSystem& fs, Stager& stager, std::string folder,
                                                              uint64_t limit_bytes);
 
-  // Blocks until the artifact is here; for worker threads. One that is already here is not fetched. Makes room by
-  // evicting what is not pinned, least recently used first. The artifact must have been pinned, or it may go at once.
-  // RESOURCE_EXHAUSTED: it does not fit beside what is pinned, or the disk is full; the text says how many bytes are
-  // missing. Else as Stager::Stage().
+  // Blocks until the artifact is here; for worker threads. One that is already here is not fetched; one that another
+  // thread fetches is waited for. What a restart found on disk is read and checked before its first use, and fetched
+  // again when it is wrong. Makes room by evicting what is not pinned, least recently used first. The artifact must
+  // have been pinned, or it may go at once. RESOURCE_EXHAUSTED: it does not fit beside what is pinned, or the disk is
+  // full; the text says how many bytes are missing. CANCELLED. Else as Stager::Stage().
   absl::Status Fetch(const StageRequest& request, const StageObserver& observer);
 
-  // The file of a complete artifact; NOT_FOUND. Marks it as used.
+  // The file of a complete artifact; NOT_FOUND. Marks it as used. Fetch() comes first: it checks the bytes.
   absl::StatusOr<std::string> Path(const std::string& sha256);
 
   // Artifacts (32 bytes each) that `update_id` needs until Unpin(); pins are not durable: the owner of the update's
@@ -49,6 +51,8 @@ class ArtifactCache {
  private:
   struct Entry {
     uint64_t size = 0;
+    // Its bytes were checked since CM started.
+    bool checked = false;
     std::list<std::string>::iterator use;
   };
 
@@ -57,12 +61,18 @@ class ArtifactCache {
 
   absl::Status TakeStock();
   bool IsPinned(const std::string& sha256) const;
-  // Evicts until `size` more bytes fit; the caller holds the lock.
-  absl::Status MakeRoom(uint64_t size);
+  // Evicts until the artifact fits, of which `on_disk` bytes are there already; the caller holds the lock.
+  absl::Status MakeRoom(uint64_t size, uint64_t on_disk);
+  // Of an interrupted download.
+  uint64_t DurableBytes(const StageRequest& request) const;
   // Downloads that nobody wants any more: not pinned, not running, not `wanted`. The caller holds the lock.
   absl::Status DropAbandonedParts(const std::string& wanted);
-  void Remember(const std::string& sha256, uint64_t size);
+  void Remember(const std::string& sha256, uint64_t size, bool checked);
   absl::Status Forget(const std::string& sha256);
+  // Until no other thread works on the artifact; then this one does.
+  absl::Status TakeTurn(const std::string& sha256, const StageObserver& observer);
+  absl::Status CheckOrDownload(const StageRequest& request, const StageObserver& observer);
+  absl::StatusOr<bool> Matches(const StageRequest& request, const StageObserver& observer) const;
   absl::Status Download(const StageRequest& request, const StageObserver& observer);
 
   FileSystem& fs_;
@@ -75,8 +85,9 @@ class ArtifactCache {
   // Least recently used first.
   std::list<std::string> use_order_;
   std::map<std::string, std::set<std::string>> pins_;
-  // Downloads that are running, with the room they will take.
+  // Artifacts that a thread checks or downloads, with the room they will take.
   std::map<std::string, uint64_t> running_;
+  std::condition_variable turn_ended_;
   uint64_t size_ = 0;
 };
 

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #include "common/crypto/sha256.h"
 #include "common/net/fake_http_fetcher.h"
@@ -121,6 +124,86 @@ TEST_F(CacheTest, DownloadsThatNobodyWantsAnyMoreDoNotFillTheDisk) {
   cache->Unpin("update-1");
   ASSERT_TRUE(cache->Fetch(Request(Content('c')), {}).ok());
   EXPECT_FALSE(fs_.Exists(part));
+}
+
+TEST_F(CacheTest, WhoeverWantsWhatIsBeingFetchedWaitsForIt) {
+  std::unique_ptr<ArtifactCache> cache = Open();
+  const StageRequest request = Request(Content('a'));
+  std::promise<void> begun;
+  std::promise<void> waits;
+  std::once_flag once;
+  fetcher_.SetObserver([&](const std::string&, uint64_t) {
+    std::call_once(once, [&] {
+      begun.set_value();
+      waits.get_future().wait();
+    });
+  });
+  std::thread first([&] { EXPECT_TRUE(cache->Fetch(request, {}).ok()); });
+  begun.get_future().wait();
+  // Given up while it waits, and waiting to the end.
+  EXPECT_EQ(cache->Fetch(request, {.progress = {}, .cancelled = [] { return true; }, .activity = {}}).code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_TRUE(cache
+                  ->Fetch(request,
+                          {.progress = {}, .cancelled = {}, .activity = [&](const std::string&) { waits.set_value(); }})
+                  .ok());
+  first.join();
+  EXPECT_EQ(fetcher_.bytes_sent(request.urls[0]), request.size);
+}
+
+TEST_F(CacheTest, WhoWaitedForADownloadThatFailsFetchesItself) {
+  std::unique_ptr<ArtifactCache> cache = Open();
+  const StageRequest request = Request(Content('a'));
+  std::promise<void> begun;
+  std::promise<void> waits;
+  std::once_flag once;
+  fetcher_.SetObserver([&](const std::string&, uint64_t) {
+    std::call_once(once, [&] {
+      begun.set_value();
+      waits.get_future().wait();
+    });
+  });
+  fetcher_.FailAt(request.urls[0], 20 << 10, absl::PermissionDeniedError("no"));
+  std::thread first([&] { EXPECT_FALSE(cache->Fetch(request, {}).ok()); });
+  begun.get_future().wait();
+  EXPECT_TRUE(cache
+                  ->Fetch(request, {.progress = {},
+                                    .cancelled = {},
+                                    .activity =
+                                        [&](const std::string& text) {
+                                          if (text.find("another UM") != std::string::npos) waits.set_value();
+                                        }})
+                  .ok());
+  first.join();
+}
+
+TEST_F(CacheTest, WhatRottedOnDiskIsFetchedAgainAfterARestart) {
+  const StageRequest request = Request(Content('a'));
+  ASSERT_TRUE(Open()->Fetch(request, {}).ok());
+  const std::string path = "/cache/" + HexEncode(request.sha256);
+  {
+    auto file = *fs_.Open(path, FileSystem::OpenMode::kReadWrite);
+    ASSERT_TRUE(file->WriteAt(1000, "rot").ok());
+    ASSERT_TRUE(file->Sync().ok());
+  }
+  std::unique_ptr<ArtifactCache> cache = Open();
+  ASSERT_TRUE(cache->Fetch(request, {}).ok());
+  EXPECT_EQ(*fs_.ReadFile(*cache->Path(request.sha256)), Content('a'));
+  EXPECT_EQ(fetcher_.bytes_sent(request.urls[0]), 2 * request.size);
+  // What is right is read once and not fetched.
+  cache = Open();
+  ASSERT_TRUE(cache->Fetch(request, {}).ok());
+  EXPECT_EQ(fetcher_.bytes_sent(request.urls[0]), 2 * request.size);
+}
+
+TEST_F(CacheTest, WhatAnInterruptedDownloadHasNeedsNoRoomAgain) {
+  fs_.SetCapacity(25 << 20);
+  std::unique_ptr<ArtifactCache> cache = Open(uint64_t{1} << 30);
+  const StageRequest request = Request(Content('a', 6 << 20));
+  cache->Pin("update-1", {request.sha256});
+  fetcher_.FailAt(request.urls[0], 5 << 20, absl::PermissionDeniedError("no"));
+  EXPECT_EQ(cache->Fetch(request, {}).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(cache->Fetch(request, {}).ok());
 }
 
 TEST_F(CacheTest, APowerCutAnywhereLeavesNothingHalf) {
