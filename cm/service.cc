@@ -123,7 +123,7 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<SqliteHistory> history,
                    SqliteHistory::Open(JoinPath(config.state_dir(), "history.db")));
   UmRegistry registry({config.nodes().begin(), config.nodes().end()});
-  ArtifactDelivery delivery(loop, fs, stager, config.artifacts(), JoinPath(config.state_dir(), "cache"));
+  ArtifactDelivery delivery(loop, fs, stager, config.artifacts(), config.state_dir());
 
   std::unique_ptr<Watchdog> watchdog;
   if (!config.watchdog().device().empty()) {

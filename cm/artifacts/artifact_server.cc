@@ -1,12 +1,15 @@
 #include "cm/artifacts/artifact_server.h"
 
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -24,14 +27,17 @@ namespace tandem::cm {
 namespace {
 
 constexpr size_t kTokenBytes = 24;
+constexpr size_t kTokenKeySize = 32;
 constexpr size_t kPieceBytes = 256 << 10;
 // An idle connection holds up the server's end for so long.
 constexpr time_t kKeepAliveSeconds = 1;
 
-std::string RandomToken() {
-  std::string bytes(kTokenBytes, '\0');
-  RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  return HexEncode(bytes);
+std::string TokenOf(const std::string& key, const std::string& update_id) {
+  std::string mac(EVP_MAX_MD_SIZE, '\0');
+  unsigned int size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(update_id.data()),
+       update_id.size(), reinterpret_cast<unsigned char*>(mac.data()), &size);
+  return HexEncode(mac.substr(0, kTokenBytes));
 }
 
 absl::Status SplitListen(const std::string& listen, std::string* host, int* port) {
@@ -76,6 +82,7 @@ struct ArtifactServer::Impl {
   std::unique_ptr<httplib::Server> server;
   std::thread listener;
   std::string base_url;
+  std::string token_key;
   int port = 0;
 
   struct Allowed {
@@ -88,33 +95,45 @@ struct ArtifactServer::Impl {
   // Ends the transfers that run.
   std::atomic<bool> stopping = false;
 
-  // nullopt-like: an empty path when the token does not allow it.
-  FileRange Find(const std::string& token, const std::string& digest) {
+  // nullopt when the token does not allow it.
+  std::optional<FileRange> Find(const std::string& token, const std::string& digest) {
     std::lock_guard lock(mutex);
     for (const auto& [update, allowed] : updates) {
       if (allowed.token != token) continue;
       const auto found = allowed.artifacts.find(digest);
       if (found != allowed.artifacts.end()) return found->second;
     }
-    return {};
+    return std::nullopt;
+  }
+
+  // The caller holds the lock.
+  void Listen() {
+    if (listener.joinable()) return;
+    listener = std::thread([this] { server->listen_after_bind(); });
+    // stop() before the listener runs would be forgotten.
+    while (!server->is_running()) std::this_thread::yield();
   }
 
   void Answer(const std::string& token, const std::string& hex, httplib::Response& response) {
-    const FileRange range = Find(token, absl::HexStringToBytes(hex));
+    const std::optional<FileRange> range = Find(token, absl::HexStringToBytes(hex));
     // One answer for a wrong token and an unknown artifact: neither is worth telling apart to a stranger.
-    if (range.path.empty()) {
+    if (!range.has_value()) {
       response.status = 404;
       return;
     }
-    auto file = std::make_shared<OpenFile>(range.path);
+    if (range->path.empty()) {
+      response.status = 503;
+      return;
+    }
+    auto file = std::make_shared<OpenFile>(range->path);
     if (!file->ok()) {
-      LogWarning("artifact cannot be read", {{"path", range.path}});
+      LogWarning("artifact cannot be read", {{"path", range->path}});
       response.status = 503;
       return;
     }
     response.set_content_provider(
-        range.size, "application/octet-stream",
-        [this, file, start = range.offset](size_t offset, size_t length, httplib::DataSink& sink) {
+        range->size, "application/octet-stream",
+        [this, file, start = range->offset](size_t offset, size_t length, httplib::DataSink& sink) {
           return !stopping && file->SendPiece(start + offset, length, sink);
         });
   }
@@ -125,7 +144,7 @@ ArtifactServer::ArtifactServer(std::unique_ptr<Impl> impl) : impl_(std::move(imp
 ArtifactServer::~ArtifactServer() {
   impl_->stopping = true;
   impl_->server->stop();
-  impl_->listener.join();
+  if (impl_->listener.joinable()) impl_->listener.join();
 }
 
 absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const ArtifactServerOptions& options) {
@@ -163,24 +182,30 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
     const std::string header = request.get_header_value("Authorization");
     state->Answer(std::string(absl::StripPrefix(header, "Bearer ")), request.matches[1], response);
   });
-  impl->port = port == 0 ? impl->server->bind_to_any_port(host.c_str())
-                         : (impl->server->bind_to_port(host.c_str(), port) ? port : -1);
+  impl->token_key = options.token_key;
+  if (impl->token_key.empty()) {
+    impl->token_key.resize(kTokenKeySize);
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(impl->token_key.data()), kTokenKeySize) != 1) {
+      return absl::InternalError("no random numbers");
+    }
+  }
+  const auto bind_to = [&](int wanted) { return impl->server->bind_to_port(host.c_str(), wanted) ? wanted : -1; };
+  impl->port = port != 0 ? bind_to(port) : options.preferred_port != 0 ? bind_to(options.preferred_port) : -1;
+  if (port == 0 && impl->port <= 0) impl->port = impl->server->bind_to_any_port(host.c_str());
   if (impl->port <= 0) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, "; is the port taken?"));
   }
   impl->base_url = options.public_url.empty() ? absl::StrCat(tls ? "https://" : "http://", host, ":", impl->port)
                                               : std::string(absl::StripSuffix(options.public_url, "/"));
-  impl->listener = std::thread([state] { state->server->listen_after_bind(); });
-  // stop() before the listener runs would be forgotten.
-  while (!impl->server->is_running()) std::this_thread::yield();
   return std::unique_ptr<ArtifactServer>(new ArtifactServer(std::move(impl)));
 }
 
 std::string ArtifactServer::Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts) {
   std::lock_guard lock(impl_->mutex);
   Impl::Allowed& allowed = impl_->updates[update_id];
-  if (allowed.token.empty()) allowed.token = RandomToken();
+  allowed.token = TokenOf(impl_->token_key, update_id);
   for (const auto& [digest, range] : artifacts) allowed.artifacts[digest] = range;
+  impl_->Listen();
   return allowed.token;
 }
 

@@ -30,6 +30,10 @@ struct ArtifactServerOptions {
   std::string ca_file;
   // How others reach it; default http(s)://<listen>.
   std::string public_url;
+  // With port 0 in `listen`, tried first; 0: none.
+  int preferred_port = 0;
+  // 32 bytes that tokens are derived from: the same ones give the same tokens after a restart. Empty: random ones.
+  std::string token_key;
 };
 
 // Thread-safe. Threads of its own.
@@ -43,8 +47,10 @@ class ArtifactServer {
   ArtifactServer(const ArtifactServer&) = delete;
   ArtifactServer& operator=(const ArtifactServer&) = delete;
 
-  // Lets whoever has the returned token (random, new at each start, the same for one update) fetch these artifacts,
-  // keyed by the 32 bytes of their SHA-256. Adds to what the update was allowed before.
+  // Lets whoever has the returned token (the same for one update) fetch these artifacts, keyed by the 32 bytes of their
+  // SHA-256. Adds to what the update was allowed before. A range without a path is one that is yet to come: answered
+  // with 503, so that the client tries again. Nobody is answered at all before the first call: a client that knows its
+  // token from before a restart is not turned away meanwhile.
   std::string Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts);
 
   // The token is worth nothing from now on.

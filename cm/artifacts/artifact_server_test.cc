@@ -94,6 +94,23 @@ TEST_F(ArtifactServerTest, ServesSeveralClientsAtOnce) {
   for (std::thread& client : clients) client.join();
 }
 
+TEST_F(ArtifactServerTest, AUrlOutlivesTheServer) {
+  ArtifactServerOptions options{.token_key = std::string(32, 'k')};
+  auto server = *ArtifactServer::Start(options);
+  const std::string url = server->UrlOf(server->Allow("update-1", {{digest_, Whole()}}), digest_);
+  options.preferred_port = server->port();
+  server.reset();
+  server = *ArtifactServer::Start(options);
+  // Nobody is turned away before it is known what is allowed; what is yet to come is asked for again.
+  std::thread early([&] { EXPECT_EQ(Get({.url = url}).status().code(), absl::StatusCode::kUnavailable); });
+  server->Allow("update-1", {{digest_, {}}});
+  early.join();
+  server->Allow("update-1", {{digest_, Whole()}});
+  EXPECT_EQ(*Get({.url = url}), content_);
+  // Somebody else has the port: another one will do.
+  EXPECT_TRUE(ArtifactServer::Start(options).ok());
+}
+
 TEST_F(ArtifactServerTest, HttpsAsksForAClientCertificateWhenConfigured) {
   const TestCertificates certificates = *TestCertificates::Make();
   const CertificateFiles unit = *certificates.Client("um");

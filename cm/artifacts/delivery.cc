@@ -1,8 +1,10 @@
 #include "cm/artifacts/delivery.h"
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
-#include <atomic>
+#include <algorithm>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
@@ -11,8 +13,10 @@
 #include "cm/um_registry/um_registry.h"
 #include "common/crypto/dsse.h"
 #include "common/log/log.h"
+#include "common/net/backoff.h"
 #include "common/status/status.h"
 #include "nlohmann/json.hpp"
+#include "tandem/record/v1/artifact_server.pb.h"
 #include "tandem/release/v1/release.pb.h"
 
 namespace tandem::cm {
@@ -25,6 +29,15 @@ namespace {
 // Among the pins of updates, whose ids begin with a digit.
 constexpr char kRollbackPin[] = "rollback";
 constexpr uint64_t kDefaultCacheLimit = uint64_t{4} << 30;
+constexpr size_t kTokenKeySize = 32;
+constexpr uint64_t kReadSize = 1 << 20;
+
+bool WantsSha3(const config::v1::Node& node) { return node.profile() == config::v1::AOS8; }
+
+// The UM fetches from the assignment's servers by itself.
+bool FetchesItself(const config::v1::Node& node, const ArtifactSource& source) {
+  return source.bundle_path.empty() && node.computer() == kMainComputer && !WantsSha3(node);
+}
 
 std::string JoinUrl(const std::string& base, const std::string& path) {
   return absl::StrCat(absl::StripSuffix(base, "/"), "/", path);
@@ -43,15 +56,16 @@ umv2::PrepareComponentInfo DescribeTarget(const Target& target) {
 }
 
 // What an Aos 8 UM expects in `sha256`.
-absl::StatusOr<std::string> Sha3OfFile(FileSystem& fs, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, FileSystem::OpenMode::kReadOnly));
+absl::StatusOr<std::string> Sha3Of(FileSystem& fs, const FileRange& range) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(range.path, FileSystem::OpenMode::kReadOnly));
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   EVP_DigestInit_ex(context.get(), EVP_sha3_256(), nullptr);
-  for (uint64_t offset = 0;;) {
-    ASSIGN_OR_RETURN(const std::string piece, file->ReadAt(offset, 1 << 20));
-    if (piece.empty()) break;
+  for (uint64_t done = 0; done < range.size;) {
+    ASSIGN_OR_RETURN(const std::string piece,
+                     file->ReadAt(range.offset + done, std::min(kReadSize, range.size - done)));
+    if (piece.empty()) return absl::DataLossError(absl::StrCat(range.path, " is cut off"));
     EVP_DigestUpdate(context.get(), piece.data(), piece.size());
-    offset += piece.size();
+    done += piece.size();
   }
   std::string digest(32, '\0');
   EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
@@ -86,39 +100,81 @@ absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const
   return annotations.dump();
 }
 
-// A download for a UM on another computer.
+// What CM does for one UM on a thread of its own.
 struct ArtifactDelivery::Job {
-  std::atomic<bool> cancelled = false;
   Done done;
   std::thread worker;
-  // Guards what the worker tells.
+  // Guards what follows.
   std::mutex mutex;
+  std::condition_variable cancel_came;
+  bool cancelled = false;
   DeliveryProgress progress{.activity = "CM fetches it", .bytes_done = {}};
+
+  void Cancel() {
+    {
+      std::lock_guard lock(mutex);
+      cancelled = true;
+    }
+    cancel_came.notify_all();
+  }
+  bool Cancelled() {
+    std::lock_guard lock(mutex);
+    return cancelled;
+  }
+  // False when it was cancelled meanwhile.
+  bool Wait(absl::Duration delay) {
+    std::unique_lock lock(mutex);
+    return !cancel_came.wait_for(lock, absl::ToChronoNanoseconds(delay), [this] { return cancelled; });
+  }
+  void Say(std::string text) {
+    std::lock_guard lock(mutex);
+    progress.activity = std::move(text);
+  }
 };
 
 ArtifactDelivery::ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stager, config::v1::Artifacts config,
-                                   std::string default_cache_dir)
+                                   const std::string& state_dir)
     : loop_(loop),
       fs_(fs),
       stager_(stager),
       config_(std::move(config)),
-      cache_dir_(config_.cache_dir().empty() ? std::move(default_cache_dir) : config_.cache_dir()) {}
+      cache_dir_(config_.cache_dir().empty() ? JoinPath(state_dir, "cache") : config_.cache_dir()),
+      server_record_(fs, JoinPath(state_dir, "artifacts.rec")) {}
 
 ArtifactDelivery::~ArtifactDelivery() {
   alive_.reset();
-  for (auto& [key, job] : jobs_) job->cancelled = true;
+  for (auto& [key, job] : jobs_) job->Cancel();
   for (auto& [key, job] : jobs_) job->worker.join();
 }
 
 absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
   if (server_ != nullptr) return server_.get();
+  record::v1::ArtifactServerRecord record;
+  // Without it, UMs that were fetching get new URLs.
+  const absl::StatusOr<std::string> bytes = server_record_.ReadOrRestorePrevious();
+  if (!bytes.ok() && !absl::IsNotFound(bytes.status())) return Annotate(bytes.status(), "artifact server");
+  if (!bytes.ok() || !record.ParseFromString(*bytes) || record.token_key().size() != kTokenKeySize) {
+    record.Clear();
+    record.mutable_token_key()->resize(kTokenKeySize);
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(record.mutable_token_key()->data()), kTokenKeySize) != 1) {
+      return absl::InternalError("artifact server: no random numbers");
+    }
+  }
   ArtifactServerOptions options;
   if (!config_.listen().empty()) options.listen = config_.listen();
   options.certificate_file = config_.tls().certificate();
   options.key_file = config_.tls().key();
   options.ca_file = config_.tls().ca();
   options.public_url = config_.public_url();
-  ASSIGN_OR_RETURN(server_, Annotate(ArtifactServer::Start(options), "artifact server"));
+  options.preferred_port = static_cast<int>(record.port());
+  options.token_key = record.token_key();
+  ASSIGN_OR_RETURN(std::unique_ptr<ArtifactServer> server, Annotate(ArtifactServer::Start(options), "artifact server"));
+  record.set_port(static_cast<uint32_t>(server->port()));
+  // Before the first URL is given out.
+  if (!bytes.ok() || record.SerializeAsString() != *bytes) {
+    RETURN_IF_ERROR(Annotate(server_record_.Write(record.SerializeAsString()), "artifact server"));
+  }
+  server_ = std::move(server);
   return server_.get();
 }
 
@@ -139,18 +195,36 @@ void ArtifactDelivery::Keep(std::set<std::string> artifacts) {
 
 void ArtifactDelivery::MakePrepare(const std::string& update_id, const Participant& participant,
                                    const config::v1::Node& node, const ArtifactSource& source, Done done) {
-  const bool sha3 = node.profile() == config::v1::AOS8;
-  absl::StatusOr<umv2::PrepareUpdate> prepare;
-  if (!source.bundle_path.empty()) {
-    prepare = FromBundle(update_id, participant, source);
-  } else if (node.computer() == kMainComputer && !sha3) {
-    prepare = FromServers(participant, source);
-  } else {
-    return FetchThenServe(update_id, participant, sha3, source, std::move(done));
+  if (!FetchesItself(node, source)) {
+    return LocateThenServe(update_id, {.participant = participant, .node = node}, source, std::move(done));
   }
-  loop_.Post([alive = std::weak_ptr<bool>(alive_), done = std::move(done), prepare = std::move(prepare)] {
+  loop_.Post([alive = std::weak_ptr<bool>(alive_), done = std::move(done), prepare = FromServers(participant, source)] {
     if (!alive.expired()) done(prepare);
   });
+}
+
+void ArtifactDelivery::Resume(const std::string& update_id, const std::vector<Recipient>& recipients,
+                              const ArtifactSource& source, const Failed& failed) {
+  std::map<std::string, FileRange> to_come;
+  for (const Recipient& recipient : recipients) {
+    if (FetchesItself(recipient.node, source)) continue;
+    for (const Target& target : recipient.participant.targets) {
+      if (!target.path.empty()) to_come.try_emplace(target.sha256);
+    }
+  }
+  if (to_come.empty()) return;
+  if (const absl::StatusOr<ArtifactServer*> server = Server(); server.ok()) {
+    (*server)->Allow(update_id, to_come);
+  } else {
+    LogWarning("UMs that fetch from CM cannot go on yet", {{"error", ToPersonText(server.status())}});
+  }
+  for (const Recipient& recipient : recipients) {
+    if (FetchesItself(recipient.node, source)) continue;
+    LocateThenServe(update_id, recipient, source,
+                    [failed, node_id = recipient.participant.node_id](const auto& prepare) {
+                      if (!prepare.ok()) failed(node_id, prepare.status());
+                    });
+  }
 }
 
 absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::FromServers(const Participant& participant,
@@ -171,98 +245,122 @@ absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::FromServers(const Particip
   return prepare;
 }
 
-absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::FromBundle(const std::string& update_id,
-                                                                 const Participant& participant,
-                                                                 const ArtifactSource& source) {
-  ASSIGN_OR_RETURN(const Bundle bundle, OpenBundle(source.bundle_path));
-  ASSIGN_OR_RETURN(ArtifactServer * server, Server());
-  umv2::PrepareUpdate prepare;
-  for (const Target& target : participant.targets) {
-    umv2::PrepareComponentInfo& info = *prepare.add_components();
-    info = DescribeTarget(target);
-    if (target.path.empty()) continue;
-    const auto found = bundle.artifacts.find(target.sha256);
-    if (found == bundle.artifacts.end()) {
-      return absl::NotFoundError(absl::StrCat("bundle ", source.bundle_path, " has no artifact for ",
-                                              target.component_type, " ", target.version));
-    }
-    info.set_url(server->UrlOf(server->Allow(update_id, {*found}), target.sha256));
-    ASSIGN_OR_RETURN(*info.mutable_annotations(), MakeAnnotations(target.annotations, source.documents, {}));
-  }
-  return prepare;
-}
-
-void ArtifactDelivery::FetchThenServe(const std::string& update_id, const Participant& participant, bool sha3,
-                                      const ArtifactSource& source, Done done) {
+void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recipient& recipient,
+                                       const ArtifactSource& source, Done done) {
+  const Participant& participant = recipient.participant;
   std::unique_ptr<Job>& job = jobs_[{update_id, participant.node_id}];
   if (job != nullptr) {
     job->done = std::move(done);
     return;
   }
-  const absl::StatusOr<ArtifactCache*> cache = Cache();
   job = std::make_unique<Job>();
   job->done = std::move(done);
-  if (cache.ok()) {
+  absl::StatusOr<ArtifactCache*> cache = nullptr;
+  if (source.bundle_path.empty()) cache = Cache();
+  if (source.bundle_path.empty() && cache.ok()) {
     std::set<std::string> pinned;
     for (const Target& target : participant.targets) pinned.insert(target.sha256);
     const std::string pin = absl::StrCat(update_id, "/", participant.node_id);
     (*cache)->Pin(pin, pinned);
     pins_[update_id].insert(pin);
   }
-  job->worker = std::thread([this, update_id, participant, sha3, source, cache, job = job.get()] {
-    absl::Status status = cache.status();
-    for (const Target& target : participant.targets) {
-      if (!status.ok()) break;
-      if (target.path.empty()) continue;
-      StageRequest request{
-          .urls = {}, .headers = {}, .sha256 = target.sha256, .size = target.size, .chunk_digests = {}};
-      for (const std::string& base : source.base_urls) request.urls.push_back(JoinUrl(base, target.path));
-      request.ca_file = config_.client_tls().ca();
-      request.certificate_file = config_.client_tls().certificate();
-      request.key_file = config_.client_tls().key();
-      if (config_.min_bytes_per_second() != 0) request.min_bytes_per_second = config_.min_bytes_per_second();
-      FillChunks(target, source.documents, request);
-      status = (*cache)->Fetch(request, {.progress =
-                                             [job, &target](uint64_t bytes) {
-                                               std::lock_guard lock(job->mutex);
-                                               job->progress.bytes_done[target.sha256] = bytes;
-                                               job->progress.activity = "CM fetches it";
-                                             },
-                                         .cancelled = [job] { return job->cancelled.load(); },
-                                         .activity =
-                                             [job](const std::string& text) {
-                                               std::lock_guard lock(job->mutex);
-                                               job->progress.activity = absl::StrCat("CM fetches it: ", text);
-                                             }});
-    }
-    loop_.Post([this, alive = std::weak_ptr<bool>(alive_), update_id, participant, sha3, source, status] {
+  job->worker = std::thread([this, update_id, recipient, source, cache, job = job.get()] {
+    absl::StatusOr<LocatedArtifacts> located = Locate(*job, recipient, source, cache);
+    loop_.Post([this, alive = std::weak_ptr<bool>(alive_), update_id, recipient, source, located = std::move(located)] {
       if (alive.expired()) return;
-      auto found = jobs_.find({update_id, participant.node_id});
+      auto found = jobs_.find({update_id, recipient.participant.node_id});
       if (found == jobs_.end()) return;
       found->second->worker.join();
       const Done answer = std::move(found->second->done);
       jobs_.erase(found);
-      answer(status.ok() ? Serve(update_id, participant, sha3, source) : absl::StatusOr<umv2::PrepareUpdate>(status));
+      answer(located.ok() ? Serve(update_id, recipient, source, *located)
+                          : absl::StatusOr<umv2::PrepareUpdate>(located.status()));
     });
   });
 }
 
-absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::Serve(const std::string& update_id,
-                                                            const Participant& participant, bool sha3,
-                                                            const ArtifactSource& source) {
+absl::StatusOr<ArtifactDelivery::LocatedArtifacts> ArtifactDelivery::Locate(
+    Job& job, const Recipient& recipient, const ArtifactSource& source,
+    const absl::StatusOr<ArtifactCache*>& cache) const {
+  Backoff backoff;
+  for (;;) {
+    absl::StatusOr<LocatedArtifacts> located = LocateOnce(job, recipient, source, cache);
+    if (located.ok() || !IsTransient(located.status())) return located;
+    const absl::Duration delay = backoff.Next();
+    job.Say(absl::StrCat("CM tries again in ", absl::FormatDuration(absl::Trunc(delay, absl::Milliseconds(100))), ": ",
+                         ToPersonText(located.status())));
+    if (!job.Wait(delay)) return absl::CancelledError("no longer wanted");
+  }
+}
+
+absl::StatusOr<ArtifactDelivery::LocatedArtifacts> ArtifactDelivery::LocateOnce(
+    Job& job, const Recipient& recipient, const ArtifactSource& source,
+    const absl::StatusOr<ArtifactCache*>& cache) const {
+  const bool from_bundle = !source.bundle_path.empty();
+  Bundle bundle;
+  if (from_bundle) {
+    job.Say("CM reads the bundle");
+    ASSIGN_OR_RETURN(bundle, OpenBundle(source.bundle_path));
+  } else {
+    RETURN_IF_ERROR(cache.status());
+  }
+  LocatedArtifacts located;
+  for (const Target& target : recipient.participant.targets) {
+    if (target.path.empty()) continue;
+    Located& artifact = located[target.sha256];
+    if (from_bundle) {
+      const auto found = bundle.artifacts.find(target.sha256);
+      if (found == bundle.artifacts.end()) {
+        return absl::NotFoundError(absl::StrCat("bundle ", source.bundle_path, " has no artifact for ",
+                                                target.component_type, " ", target.version));
+      }
+      artifact.range = found->second;
+    } else {
+      RETURN_IF_ERROR(FetchIntoCache(job, target, source, **cache));
+      ASSIGN_OR_RETURN(artifact.range.path, (*cache)->Path(target.sha256));
+      artifact.range.size = target.size;
+    }
+    if (WantsSha3(recipient.node)) {
+      ASSIGN_OR_RETURN(artifact.sha3, Sha3Of(fs_, artifact.range));
+    }
+  }
+  return located;
+}
+
+absl::Status ArtifactDelivery::FetchIntoCache(Job& job, const Target& target, const ArtifactSource& source,
+                                              ArtifactCache& cache) const {
+  StageRequest request{.urls = {}, .headers = {}, .sha256 = target.sha256, .size = target.size, .chunk_digests = {}};
+  for (const std::string& base : source.base_urls) request.urls.push_back(JoinUrl(base, target.path));
+  request.ca_file = config_.client_tls().ca();
+  request.certificate_file = config_.client_tls().certificate();
+  request.key_file = config_.client_tls().key();
+  if (config_.min_bytes_per_second() != 0) request.min_bytes_per_second = config_.min_bytes_per_second();
+  FillChunks(target, source.documents, request);
+  return cache.Fetch(request,
+                     {.progress =
+                          [&](uint64_t bytes) {
+                            std::lock_guard lock(job.mutex);
+                            job.progress.bytes_done[target.sha256] = bytes;
+                            job.progress.activity = "CM fetches it";
+                          },
+                      .cancelled = [&] { return job.Cancelled(); },
+                      .activity = [&](const std::string& text) { job.Say(absl::StrCat("CM fetches it: ", text)); }});
+}
+
+absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::Serve(const std::string& update_id, const Recipient& recipient,
+                                                            const ArtifactSource& source,
+                                                            const LocatedArtifacts& located) {
   ASSIGN_OR_RETURN(ArtifactServer * server, Server());
-  ASSIGN_OR_RETURN(ArtifactCache * cache, Cache());
   umv2::PrepareUpdate prepare;
-  for (const Target& target : participant.targets) {
+  for (const Target& target : recipient.participant.targets) {
     umv2::PrepareComponentInfo& info = *prepare.add_components();
     info = DescribeTarget(target);
     if (target.path.empty()) continue;
-    ASSIGN_OR_RETURN(const std::string path, cache->Path(target.sha256));
-    const FileRange range{.path = path, .offset = 0, .size = target.size};
-    info.set_url(server->UrlOf(server->Allow(update_id, {{target.sha256, range}}), target.sha256));
-    if (sha3) {
+    const Located& artifact = located.at(target.sha256);
+    info.set_url(server->UrlOf(server->Allow(update_id, {{target.sha256, artifact.range}}), target.sha256));
+    if (WantsSha3(recipient.node)) {
       // An Aos UM knows nothing of our documents.
-      ASSIGN_OR_RETURN(*info.mutable_sha256(), Sha3OfFile(fs_, path));
+      info.set_sha256(artifact.sha3);
     } else {
       ASSIGN_OR_RETURN(*info.mutable_annotations(), MakeAnnotations(target.annotations, source.documents, {}));
     }
@@ -282,7 +380,7 @@ void ArtifactDelivery::Forget(const std::string& update_id) {
   if (server_ != nullptr) server_->Revoke(update_id);
   for (auto& [key, job] : jobs_) {
     if (key.first != update_id) continue;
-    job->cancelled = true;
+    job->Cancel();
     job->done = [](const auto&) {};
   }
   if (cache_ == nullptr) return;

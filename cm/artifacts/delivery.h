@@ -1,7 +1,8 @@
 // How the artifacts of an update reach each UM: the PrepareUpdate that CM sends it.
 //
 // A UM on CM's computer is pointed at the assignment's own servers. For a UM elsewhere CM fetches into its cache and
-// serves from there, with a token of this update. An offline bundle is served from inside the tar.
+// serves from there, with a token of this update. An offline bundle is served from inside the tar. URLs that CM has
+// given out stay good over its restart: see Resume().
 #ifndef TANDEM_CM_ARTIFACTS_DELIVERY_H_
 #define TANDEM_CM_ARTIFACTS_DELIVERY_H_
 
@@ -20,6 +21,7 @@
 #include "cm/artifacts/cache.h"
 #include "cm/update/unit_update.h"
 #include "common/crypto/desired_documents.h"
+#include "common/storage/durable_record.h"
 #include "common/time/event_loop.h"
 #include "tandem/config/v1/cm.pb.h"
 #include "updatemanager/v2/updatemanager.pb.h"
@@ -36,6 +38,12 @@ struct ArtifactSource {
   DesiredEnvelopes documents;
 };
 
+// A UM, and what it gets.
+struct Recipient {
+  Participant participant;
+  config::v1::Node node;
+};
+
 // A download of CM for one UM.
 struct DeliveryProgress {
   // For a person: "fetching", "trying again in 5 s: connection refused".
@@ -48,10 +56,12 @@ struct DeliveryProgress {
 class ArtifactDelivery {
  public:
   using Done = std::function<void(absl::StatusOr<updatemanager::v2::PrepareUpdate>)>;
+  using Failed = std::function<void(const std::string& node_id, const absl::Status& why)>;
 
-  // `loop`, `fs` and `stager` must outlive it. The cache is opened and the server started at first need.
+  // `loop`, `fs` and `stager` must outlive it. The cache is opened and the server started at first need. What makes
+  // URLs lasting is kept in {state_dir}/artifacts.rec.
   ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stager, config::v1::Artifacts config,
-                   std::string default_cache_dir);
+                   const std::string& state_dir);
   // Cancels running downloads and waits for them.
   ~ArtifactDelivery();
 
@@ -59,9 +69,15 @@ class ArtifactDelivery {
   ArtifactDelivery& operator=(const ArtifactDelivery&) = delete;
 
   // Calls `done` on the event thread, later. Asked again for the same update and UM while it fetches, it goes on and
-  // answers the latest `done`.
+  // answers the latest `done`. What may pass is tried again until Forget(); an error is for good.
   void MakePrepare(const std::string& update_id, const Participant& participant, const config::v1::Node& node,
                    const ArtifactSource& source, Done done);
+
+  // After CM's restart, for UMs that were told to prepare, all in one call: those that were still fetching from CM find
+  // their URLs again, which answer "try again" until the bytes are found in the bundle, or in the cache, where what is
+  // missing is fetched. `failed` is called on the event thread, later, when they cannot be had.
+  void Resume(const std::string& update_id, const std::vector<Recipient>& recipients, const ArtifactSource& source,
+              const Failed& failed);
 
   // nullopt when CM fetches nothing for this UM now.
   std::optional<DeliveryProgress> Progress(const std::string& update_id, const std::string& node_id) const;
@@ -74,24 +90,36 @@ class ArtifactDelivery {
 
  private:
   struct Job;
+  // Where CM has an artifact.
+  struct Located {
+    FileRange range;
+    // For an Aos UM.
+    std::string sha3;
+  };
+  // By SHA-256.
+  using LocatedArtifacts = std::map<std::string, Located>;
 
   absl::StatusOr<ArtifactServer*> Server();
   absl::StatusOr<ArtifactCache*> Cache();
   absl::StatusOr<updatemanager::v2::PrepareUpdate> FromServers(const Participant& participant,
                                                                const ArtifactSource& source) const;
-  absl::StatusOr<updatemanager::v2::PrepareUpdate> FromBundle(const std::string& update_id,
-                                                              const Participant& participant,
-                                                              const ArtifactSource& source);
-  void FetchThenServe(const std::string& update_id, const Participant& participant, bool sha3,
-                      const ArtifactSource& source, Done done);
-  absl::StatusOr<updatemanager::v2::PrepareUpdate> Serve(const std::string& update_id, const Participant& participant,
-                                                         bool sha3, const ArtifactSource& source);
+  void LocateThenServe(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
+                       Done done);
+  // On the job's thread.
+  absl::StatusOr<LocatedArtifacts> Locate(Job& job, const Recipient& recipient, const ArtifactSource& source,
+                                          const absl::StatusOr<ArtifactCache*>& cache) const;
+  absl::StatusOr<LocatedArtifacts> LocateOnce(Job& job, const Recipient& recipient, const ArtifactSource& source,
+                                              const absl::StatusOr<ArtifactCache*>& cache) const;
+  absl::Status FetchIntoCache(Job& job, const Target& target, const ArtifactSource& source, ArtifactCache& cache) const;
+  absl::StatusOr<updatemanager::v2::PrepareUpdate> Serve(const std::string& update_id, const Recipient& recipient,
+                                                         const ArtifactSource& source, const LocatedArtifacts& located);
 
   EventLoop& loop_;
   FileSystem& fs_;
   Stager& stager_;
   const config::v1::Artifacts config_;
   const std::string cache_dir_;
+  DurableRecord server_record_;
   std::unique_ptr<ArtifactCache> cache_;
   std::unique_ptr<ArtifactServer> server_;
   // By update and node.

@@ -139,6 +139,7 @@ absl::Status Coordinator::Recover() {
   window_checked_ = parts_.clock.Monotonic();
   WatchRollbackWindow();
   parts_.delivery.Keep(store_->ArtifactsToKeep());
+  ResumeDelivery();
   PublishReported();
   return absl::OkStatus();
 }
@@ -276,37 +277,56 @@ void Coordinator::SendCommand(const std::string& node_id, UmCommand command) {
   }
 }
 
-void Coordinator::SendPrepare(const Participant& participant) {
+ArtifactSource Coordinator::SourceOfUpdate() const {
   ArtifactSource source;
-  if (active_.has_value()) {
-    source.base_urls.assign(active_->accepted.assignment.base_urls().begin(),
-                            active_->accepted.assignment.base_urls().end());
-    source.bundle_path = active_->bundle_path;
-    source.documents = active_->envelopes;
-    source.documents.release_list.clear();
-    // A UM that checks signatures walks the chain itself.
-    const auto& chain = parts_.trust.record().key_sets();
-    source.documents.key_sets.assign(chain.begin(), chain.end());
+  if (!active_.has_value()) return source;
+  source.base_urls.assign(active_->accepted.assignment.base_urls().begin(),
+                          active_->accepted.assignment.base_urls().end());
+  source.bundle_path = active_->bundle_path;
+  source.documents = active_->envelopes;
+  source.documents.release_list.clear();
+  // A UM that checks signatures walks the chain itself.
+  const auto& chain = parts_.trust.record().key_sets();
+  source.documents.key_sets.assign(chain.begin(), chain.end());
+  return source;
+}
+
+void Coordinator::ResumeDelivery() {
+  if (update_.phase != Phase::kPreparing) return;
+  std::vector<Recipient> recipients;
+  for (const Participant& participant : update_.participants) {
+    const auto um = parts_.ums.ums().find(participant.node_id);
+    if (um == parts_.ums.ums().end() || participant.prepares == 0) continue;
+    recipients.push_back({.participant = participant, .node = um->second.node});
   }
+  parts_.delivery.Resume(update_.update_id, recipients, SourceOfUpdate(),
+                         [this, alive = std::weak_ptr<bool>(alive_), update_id = update_.update_id](
+                             const std::string& node_id, const absl::Status& why) {
+                           if (!alive.expired() && update_.update_id == update_id) AbortWithoutArtifacts(node_id, why);
+                         });
+}
+
+void Coordinator::AbortWithoutArtifacts(const std::string& node_id, const absl::Status& why) {
+  Handle({.kind = Event::Kind::kAbort,
+          .elapsed = {},
+          .node_id = {},
+          .text = absl::StrCat("artifacts for ", node_id, ": ", ToPersonText(why))});
+}
+
+void Coordinator::SendPrepare(const Participant& participant) {
   const auto um = parts_.ums.ums().find(participant.node_id);
   if (um == parts_.ums.ums().end()) return;
-  parts_.delivery.MakePrepare(
-      update_.update_id, participant, um->second.node, source,
-      [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
-       update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
-        if (alive.expired() || update_.update_id != update_id) return;
-        if (!prepare.ok()) {
-          return Handle({.kind = Event::Kind::kAbort,
-                         .elapsed = {},
-                         .node_id = {},
-                         .text = absl::StrCat("artifacts for ", node_id, ": ", ToPersonText(prepare.status()))});
-        }
-        umv2::CMMessages message;
-        *message.mutable_prepare_update() = *std::move(prepare);
-        if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
-          LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
-        }
-      });
+  parts_.delivery.MakePrepare(update_.update_id, participant, um->second.node, SourceOfUpdate(),
+                              [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
+                               update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
+                                if (alive.expired() || update_.update_id != update_id) return;
+                                if (!prepare.ok()) return AbortWithoutArtifacts(node_id, prepare.status());
+                                umv2::CMMessages message;
+                                *message.mutable_prepare_update() = *std::move(prepare);
+                                if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
+                                  LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
+                                }
+                              });
 }
 
 void Coordinator::HandleStray(const UmInfo& um, bool registered) {

@@ -113,6 +113,10 @@ class Coordinator {
   void Perform(const std::vector<Action>& actions);
   void SendCommand(const std::string& node_id, UmCommand command);
   void SendPrepare(const Participant& participant);
+  // UMs that were fetching from CM when it ended find their artifacts again.
+  void ResumeDelivery();
+  ArtifactSource SourceOfUpdate() const;
+  void AbortWithoutArtifacts(const std::string& node_id, const absl::Status& why);
   void EnterPhase();
   void Finished();
   void HandleStray(const UmInfo& um, bool registered);

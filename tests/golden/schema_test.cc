@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tandem/local/v1/local.pb.h"
+#include "tandem/record/v1/artifact_server.pb.h"
 #include "tandem/record/v1/record.pb.h"
 #include "tandem/release/v1/release.pb.h"
 #include "tandem/unit/v1/unit.pb.h"
@@ -55,7 +56,8 @@ TEST(Schema, NothingThatIsKeptOrSentChangesItsMeaning) {
   for (const FileDescriptor* file :
        {updatemanager::v2::UpdateStatus::descriptor()->file(), common::v1::ErrorInfo::descriptor()->file(),
         release::v1::Release::descriptor()->file(), unit::v1::Feedback::descriptor()->file(),
-        record::v1::UnitUpdateRecord::descriptor()->file(), local::v1::UnitStatus::descriptor()->file()}) {
+        record::v1::UnitUpdateRecord::descriptor()->file(), record::v1::ArtifactServerRecord::descriptor()->file(),
+        local::v1::UnitStatus::descriptor()->file()}) {
     AddFile(*file, now);
   }
   std::set<std::string> golden;

@@ -1,5 +1,7 @@
 // Where bytes come from, and what happens when they do not: a real web server, a real tandem-um with payloads, offline
 // bundles made and applied with the real programs.
+#include <signal.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -259,6 +261,24 @@ TEST_F(BundleTest, AStickWithABundleUpdatesTheUnitWithoutAnyServer) {
   ASSERT_TRUE(AllThere()) << unit_.Story();
   const auto [code, output] = Apply();
   EXPECT_EQ(code, 0) << output;
+  ASSERT_TRUE(WaitForEnd("applied")) << unit_.Story();
+  ExpectAll("2.0");
+}
+
+TEST_F(BundleTest, AUmGoesOnReadingTheBundleWhenCmWasRestarted) {
+  unit_.SetContent("model", "2.0", Bytes(96 << 20, 4));
+  server_->Stop();
+  MakeBundle();
+  unit_.Start();
+  ASSERT_TRUE(AllThere()) << unit_.Story();
+  const auto [code, output] = Apply();
+  EXPECT_EQ(code, 0) << output;
+  ASSERT_TRUE(unit_.WaitFor([&] { return BytesDone("model") > 0; })) << unit_.Story();
+  kill(unit_.um_pid("model"), SIGSTOP);
+  ASSERT_NE(unit_.UmState("model"), "PREPARED") << "the test came too late";
+  unit_.KillCm();
+  kill(unit_.um_pid("model"), SIGCONT);
+  unit_.StartCm();
   ASSERT_TRUE(WaitForEnd("applied")) << unit_.Story();
   ExpectAll("2.0");
 }

@@ -90,6 +90,41 @@ TEST_F(TransportTest, AUmOnAnotherComputerIsUpdatedWithBytesThatCmFetchedForIt) 
   EXPECT_EQ(RequestsFor(unit_.ArtifactPath("remote", "2.0")), 1) << "CM fetches it once, the UM gets it from CM";
 }
 
+TEST_F(TransportTest, UmsThatNeedTheSameBytesShareTheDownload) {
+  for (const char* node : {"first", "second"}) {
+    unit_.AddUm({.node_id = node, .behaviour = {}, .computer = "ecu2", .download = true});
+    unit_.SetContent(node, "2.0", std::string(3 << 20, 's'));
+  }
+  Serve({{"first", "2.0"}});
+  ASSERT_TRUE(server_->Restart(/*bytes_per_second=*/4 << 20).ok());
+  unit_.Start();
+  unit_.Assign({{"first", "2.0"}, {"second", "2.0"}});
+  ASSERT_TRUE(unit_.WaitForOutcome("applied")) << unit_.Story();
+  EXPECT_EQ(RequestsFor(unit_.ArtifactPath("first", "2.0")), 1);
+}
+
+TEST_F(TransportTest, ARemoteUmGoesOnWithItsDownloadWhenCmWasRestarted) {
+  unit_.AddUm({.node_id = "remote", .behaviour = {}, .computer = "ecu2", .payload = true});
+  unit_.SetContent("remote", "2.0", std::string(96 << 20, 'r'));
+  Serve({{"remote", "2.0"}});
+  unit_.Start();
+  unit_.Assign({{"remote", "2.0"}});
+  ASSERT_TRUE(unit_.WaitFor([&] {
+    const auto status = unit_.Status();
+    if (!status.has_value() || status->ums(0).components().empty()) return false;
+    return absl::StrContains(unit_.cm_log(), "command") &&
+           !absl::StrContains(status->ums(0).activity(), "CM fetches") && status->ums(0).components(0).bytes_done() > 0;
+  })) << unit_.Story();
+  kill(unit_.um_pid("remote"), SIGSTOP);
+  ASSERT_NE(unit_.UmState("remote"), "PREPARED") << "the test came too late";
+  unit_.KillCm();
+  kill(unit_.um_pid("remote"), SIGCONT);
+  unit_.StartCm();
+  ASSERT_TRUE(unit_.WaitForOutcome("applied")) << unit_.Story();
+  EXPECT_EQ(unit_.Version("remote"), "2.0");
+  EXPECT_EQ(RequestsFor(unit_.ArtifactPath("remote", "2.0")), 1);
+}
+
 TEST_F(TransportTest, TheArtifactServerWantsTheTokenOfTheRunningUpdate) {
   unit_.AddUm({.node_id = "remote", .behaviour = {}, .played = true, .computer = "ecu2"});
   Serve({{"remote", "2.0"}});

@@ -1,0 +1,204 @@
+#include "cm/artifacts/delivery.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/crypto/sha256.h"
+#include "common/net/curl_http_fetcher.h"
+#include "common/net/fake_http_fetcher.h"
+#include "common/process/run_command.h"
+#include "tests/support/test_documents.h"
+
+namespace tandem::cm {
+namespace {
+
+namespace umv2 = updatemanager::v2;
+
+class DeliveryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = testing::TempDir() + "delivery_test_XXXXXX";
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    for (int i = 0; i < 500'000; ++i) content_.push_back(static_cast<char>(i * 7 + i / 251));
+    source_.base_urls = {"http://m"};
+    source_.documents = maker_.Desired("gw", 1, {maker_.MakeRelease("r", {{.id = "a", .type = "t", .version = "1"}})});
+    Restart();
+  }
+  void TearDown() override {
+    delivery_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Restart() {
+    delivery_.reset();
+    delivery_ =
+        std::make_unique<ArtifactDelivery>(loop_, FileSystem::Real(), stager_, config::v1::Artifacts(), folder_);
+  }
+  Participant ParticipantOf(const std::string& node_id) {
+    Target target;
+    target.component_id = node_id;
+    target.component_type = "t";
+    target.version = "2";
+    target.sha256 = Sha256(content_);
+    target.size = content_.size();
+    target.path = "artifact";
+    Participant participant;
+    participant.node_id = node_id;
+    participant.targets = {target};
+    return participant;
+  }
+  static config::v1::Node Node(const std::string& node_id, const std::string& computer) {
+    config::v1::Node node;
+    node.set_node_id(node_id);
+    node.set_computer(computer);
+    return node;
+  }
+  void Ask(const config::v1::Node& node) {
+    delivery_->MakePrepare("1-1", ParticipantOf(node.node_id()), node, source_,
+                           [this, id = node.node_id()](auto prepare) { answers_.insert_or_assign(id, prepare); });
+  }
+  template <typename Condition>
+  bool WaitFor(Condition condition) {
+    for (int i = 0; i < 2000; ++i) {
+      loop_.RunReady();
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  // What was answered to a UM, once it is.
+  absl::StatusOr<umv2::PrepareComponentInfo> Answer(const std::string& node_id) {
+    if (!WaitFor([&] { return answers_.contains(node_id); })) return absl::DeadlineExceededError("no answer");
+    const auto& answer = answers_.at(node_id);
+    if (!answer.ok()) return answer.status();
+    return answer->components(0);
+  }
+  absl::StatusOr<std::string> Get(const std::string& url) {
+    std::string got;
+    FetchRequest request;
+    request.url = url;
+    const absl::Status status = CurlHttpFetcher().Fetch(request, [&](std::string_view piece) {
+      got.append(piece);
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+    return got;
+  }
+  void MakeBundle() {
+    std::filesystem::create_directories(folder_ + "/b/artifacts");
+    std::ofstream(folder_ + "/b/desired") << *SerializeDesired(source_.documents);
+    std::ofstream(folder_ + "/b/artifacts/" + HexEncode(Sha256(content_))) << content_;
+    source_.bundle_path = folder_ + "/b.tar";
+    ASSERT_TRUE(
+        RunCommandOk({.argv = {"tar", "-C", folder_ + "/b", "-cf", source_.bundle_path, "desired", "artifacts"}}).ok());
+  }
+
+  TestMaker maker_{"acme"};
+  std::string folder_;
+  std::string content_;
+  ArtifactSource source_;
+  FakeHttpFetcher fetcher_;
+  FakeClock clock_;
+  Stager stager_{fetcher_, clock_};
+  EventLoop loop_{clock_};
+  std::map<std::string, absl::StatusOr<umv2::PrepareUpdate>> answers_;
+  std::unique_ptr<ArtifactDelivery> delivery_;
+};
+
+TEST_F(DeliveryTest, UmsThatNeedOneArtifactShareItsDownload) {
+  fetcher_.Serve("http://m/artifact", content_);
+  Ask(Node("a", "ecu2"));
+  Ask(Node("b", "ecu3"));
+  for (const char* node_id : {"a", "b"}) {
+    const auto info = Answer(node_id);
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ(Get(info->url()).value_or("nothing"), content_);
+  }
+  EXPECT_EQ(fetcher_.bytes_sent("http://m/artifact"), content_.size());
+}
+
+TEST_F(DeliveryTest, WhatMayPassIsTriedAgainAndWhatMayNotIsAnswered) {
+  fetcher_.Serve("http://m/artifact", content_);
+  // Until the stager's own deadline, in virtual time.
+  fetcher_.Fail("http://m/artifact", absl::UnavailableError("no network"));
+  Ask(Node("a", "ecu2"));
+  EXPECT_TRUE(WaitFor([&] {
+    const auto progress = delivery_->Progress("1-1", "a");
+    return progress.has_value() && absl::StrContains(progress->activity, "CM tries again in");
+  }));
+  EXPECT_TRUE(answers_.empty());
+  fetcher_.Fail("http://m/artifact", absl::UnavailableError("no network"), 0);
+  EXPECT_TRUE(Answer("a").ok());
+
+  source_.base_urls = {"http://nowhere"};
+  content_ += "of another artifact";
+  Ask(Node("b", "ecu2"));
+  EXPECT_EQ(Answer("b").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(DeliveryTest, AnAosUmGetsItsOwnDigestAndNothingOfOursFromABundleToo) {
+  MakeBundle();
+  config::v1::Node node = Node("aos", "main");
+  node.set_profile(config::v1::AOS8);
+  Ask(node);
+  Ask(Node("other", "main"));
+  const auto info = Answer("aos");
+  ASSERT_TRUE(info.ok()) << info.status();
+  std::string sha3(32, '\0');
+  EVP_Digest(content_.data(), content_.size(), reinterpret_cast<unsigned char*>(sha3.data()), nullptr, EVP_sha3_256(),
+             nullptr);
+  EXPECT_EQ(info->sha256(), sha3);
+  EXPECT_EQ(info->annotations(), "");
+  EXPECT_EQ(Get(info->url()).value_or("nothing"), content_);
+  const auto other = Answer("other");
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->sha256(), Sha256(content_));
+  EXPECT_THAT(other->annotations(), testing::HasSubstr("tandem"));
+}
+
+TEST_F(DeliveryTest, UrlsStayGoodOverARestart) {
+  for (const bool bundle : {false, true}) {
+    const std::string node_id = bundle ? "from bundle" : "from cache";
+    if (bundle) MakeBundle();
+    fetcher_.Serve("http://m/artifact", content_);
+    Ask(Node(node_id, "ecu2"));
+    const auto info = Answer(node_id);
+    ASSERT_TRUE(info.ok()) << info.status();
+    Restart();
+    EXPECT_EQ(Get(info->url()).status().code(), absl::StatusCode::kUnavailable);
+    // Its own updates go on; others stay away.
+    const Recipient recipient{.participant = ParticipantOf(node_id), .node = Node(node_id, "ecu2")};
+    const auto failed = [](const std::string&, const absl::Status& why) { ADD_FAILURE() << why; };
+    delivery_->Resume("1-1", {recipient}, source_, failed);
+    EXPECT_TRUE(WaitFor([&] { return Get(info->url()).value_or("") == content_; })) << node_id;
+    delivery_->Forget("1-1");
+    EXPECT_EQ(Get(info->url()).status().code(), absl::StatusCode::kNotFound);
+  }
+}
+
+TEST_F(DeliveryTest, ABundleThatIsGoneAfterARestartIsSaid) {
+  MakeBundle();
+  std::filesystem::remove(source_.bundle_path);
+  std::string said;
+  delivery_->Resume("1-1", {{.participant = ParticipantOf("a"), .node = Node("a", "main")}}, source_,
+                    [&](const std::string& node_id, const absl::Status& why) {
+                      said = absl::StrCat(node_id, ": ", std::string(why.message()));
+                    });
+  EXPECT_TRUE(WaitFor([&] { return !said.empty(); }));
+  EXPECT_THAT(said, testing::HasSubstr("b.tar"));
+}
+
+}  // namespace
+}  // namespace tandem::cm
