@@ -15,11 +15,11 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/crypto/sha256.h"
 #include "common/log/log.h"
+#include "common/net/host_port.h"
 #include "common/status/status.h"
 #include "httplib.h"
 
@@ -40,18 +40,11 @@ std::string TokenOf(const std::string& key, const std::string& update_id) {
   return HexEncode(mac.substr(0, kTokenBytes));
 }
 
-absl::Status SplitListen(const std::string& listen, std::string* host, int* port) {
-  const size_t colon = listen.rfind(':');
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(listen.substr(colon + 1), port) || *port < 0 ||
-      *port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", listen, "\" is not host:port"));
-  }
-  *host = listen.substr(0, colon);
-  return absl::OkStatus();
-}
+bool IsEveryAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
-bool IsLoopback(const std::string& host) {
-  return absl::StartsWith(host, "127.") || host == "localhost" || host == "::1" || host == "[::1]";
+// host:port for a URL.
+std::string Authority(const std::string& host, int port) {
+  return absl::StrContains(host, ':') ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
 
 // An open file for as long as a transfer runs.
@@ -147,11 +140,28 @@ ArtifactServer::~ArtifactServer() {
   if (impl_->listener.joinable()) impl_->listener.join();
 }
 
+absl::Status ArtifactServer::Check(const ArtifactServerOptions& options) {
+  ASSIGN_OR_RETURN(const HostPort listen, ParseHostPort(options.listen));
+  if (!listen.port.has_value()) return absl::InvalidArgumentError(absl::StrCat("\"", options.listen, "\" has no port"));
+  if (options.certificate_file.empty() != options.key_file.empty()) {
+    return absl::InvalidArgumentError("a TLS certificate and its key belong together; one of them is not set");
+  }
+  if (options.certificate_file.empty() && !IsLoopbackHost(listen.host)) {
+    return absl::InvalidArgumentError(absl::StrCat(options.listen, " can be reached from other computers; add tls"));
+  }
+  if (options.public_url.empty() && IsEveryAddress(listen.host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.listen, " is no address that others can be told; add public_url"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const ArtifactServerOptions& options) {
-  std::string host;
+  RETURN_IF_ERROR(Check(options));
   auto impl = std::make_unique<Impl>();
-  int port = 0;
-  RETURN_IF_ERROR(SplitListen(options.listen, &host, &port));
+  const HostPort listen = *ParseHostPort(options.listen);
+  const std::string& host = listen.host;
+  const int port = *listen.port;
   const bool tls = !options.certificate_file.empty();
   if (tls) {
     impl->server = std::make_unique<httplib::SSLServer>(options.certificate_file.c_str(), options.key_file.c_str(),
@@ -161,9 +171,6 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
                                                      options.key_file, " cannot be used together"));
     }
   } else {
-    if (!IsLoopback(host)) {
-      return absl::InvalidArgumentError(absl::StrCat(options.listen, " can be reached from other computers; add tls"));
-    }
     impl->server = std::make_unique<httplib::Server>();
   }
   Impl* const state = impl.get();
@@ -195,7 +202,7 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
   if (impl->port <= 0) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, "; is the port taken?"));
   }
-  impl->base_url = options.public_url.empty() ? absl::StrCat(tls ? "https://" : "http://", host, ":", impl->port)
+  impl->base_url = options.public_url.empty() ? absl::StrCat(tls ? "https://" : "http://", Authority(host, impl->port))
                                               : std::string(absl::StripSuffix(options.public_url, "/"));
   return std::unique_ptr<ArtifactServer>(new ArtifactServer(std::move(impl)));
 }

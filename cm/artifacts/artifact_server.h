@@ -39,6 +39,8 @@ struct ArtifactServerOptions {
 // Thread-safe. Threads of its own.
 class ArtifactServer {
  public:
+  // INVALID_ARGUMENT: the options cannot work; without a look at the files they name.
+  static absl::Status Check(const ArtifactServerOptions& options);
   // INVALID_ARGUMENT: the options cannot work. UNAVAILABLE: cannot listen there.
   static absl::StatusOr<std::unique_ptr<ArtifactServer>> Start(const ArtifactServerOptions& options);
   // Ends all transfers.

@@ -131,6 +131,11 @@ TEST_F(ArtifactServerTest, HttpsAsksForAClientCertificateWhenConfigured) {
 TEST_F(ArtifactServerTest, OptionsThatCannotWorkAreRefused) {
   EXPECT_EQ(ArtifactServer::Start({.listen = "nowhere"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ArtifactServer::Start({.listen = "0.0.0.0:0"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ArtifactServer::Start({.listen = "localhost.evil.com:0"}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(ArtifactServer::Check({.listen = "0.0.0.0:1", .certificate_file = "c", .key_file = "k"}).message()),
+      HasSubstr("public_url"));
   EXPECT_EQ(ArtifactServer::Start({.certificate_file = "/no", .key_file = "/no"}).status().code(),
             absl::StatusCode::kInvalidArgument);
   auto server = *ArtifactServer::Start({});

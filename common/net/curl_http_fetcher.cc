@@ -34,9 +34,6 @@ absl::StatusCode CodeOfCurl(CURLcode code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return absl::StatusCode::kInvalidArgument;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_LOGIN_DENIED:
     case CURLE_REMOTE_ACCESS_DENIED:
       return absl::StatusCode::kPermissionDenied;
@@ -53,6 +50,8 @@ absl::StatusCode CodeOfCurl(CURLcode code) {
     case CURLE_BAD_DOWNLOAD_RESUME:
     case CURLE_RANGE_ERROR:
       return absl::StatusCode::kFailedPrecondition;
+    // Also a server that cannot be trusted now: before the clock is set its certificate is not valid yet, and behind a
+    // captive portal somebody else answers. Nothing was fetched, and the text says why.
     default:
       return absl::StatusCode::kUnavailable;
   }

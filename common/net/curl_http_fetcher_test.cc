@@ -222,7 +222,11 @@ TEST(CurlHttpFetcherTlsTest, TrustsOnlyTheGivenCa) {
   const absl::Status trusted = fetcher->Fetch({.url = url, .ca_file = certificate}, sink);
   EXPECT_TRUE(trusted.ok()) << trusted;
   EXPECT_EQ(got, "hello");
-  EXPECT_TRUE(absl::IsPermissionDenied(fetcher->Fetch({.url = url}, sink)));
+  // May pass: with a clock that is not set, every certificate is not valid yet.
+  const absl::Status untrusted = fetcher->Fetch({.url = url}, sink);
+  EXPECT_TRUE(absl::IsUnavailable(untrusted)) << untrusted;
+  EXPECT_NE(untrusted.message().find("certificate"), std::string::npos) << untrusted;
+  EXPECT_EQ(got, "hello");
 
   fetcher.reset();
   server.stop();

@@ -42,8 +42,9 @@ class HttpFetcher {
 
   // Blocks until everything asked for was handed to `sink`. Never hands over more than `length` bytes when it is set,
   // nor bytes from another offset (a server that ignores Range is read and skipped up to `offset`). UNAVAILABLE or
-  // DEADLINE_EXCEEDED: may pass (network, 408, 429, 5xx). NOT_FOUND: 404 or 410. PERMISSION_DENIED: 401, 403, or the
-  // server's certificate is not trusted. FAILED_PRECONDITION: any other status. INVALID_ARGUMENT: bad URL.
+  // DEADLINE_EXCEEDED: may pass (network, 408, 429, 5xx, a certificate that is not trusted: the clock may not be set
+  // yet). NOT_FOUND: 404 or 410. PERMISSION_DENIED: 401, 403. FAILED_PRECONDITION: any other status. INVALID_ARGUMENT:
+  // bad URL.
   virtual absl::Status Fetch(const FetchRequest& request, const Sink& sink) = 0;
 };
 

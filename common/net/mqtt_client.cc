@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/net/host_port.h"
 #include "common/status/status.h"
 
 namespace tandem {
@@ -40,12 +41,11 @@ absl::StatusOr<Endpoint> ParseUrl(const std::string& url) {
     return absl::InvalidArgumentError(
         absl::StrCat("broker URL \"", url, "\" must be mqtts://host:8883, or mqtt://localhost:1883 on loopback"));
   }
-  if (rest.empty() || rest.find('/') != absl::string_view::npos) {
+  const absl::StatusOr<HostPort> host_port = ParseHostPort(std::string_view(rest.data(), rest.size()));
+  if (!host_port.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("broker URL \"", url, "\" must be scheme://host:port"));
   }
-  const bool loopback =
-      absl::StartsWith(rest, "127.") || absl::StartsWith(rest, "localhost") || absl::StartsWith(rest, "[::1]");
-  if (!endpoint.tls && !loopback) {
+  if (!endpoint.tls && !IsLoopbackHost(host_port->host)) {
     return absl::InvalidArgumentError(
         absl::StrCat("broker URL \"", url, "\" is without TLS, which is allowed on loopback only; use mqtts://"));
   }
@@ -70,6 +70,8 @@ mqtt::const_message_ptr ToPaho(const MqttMessage& message) {
 }
 
 }  // namespace
+
+absl::Status CheckBrokerUrl(const std::string& url) { return ParseUrl(url).status(); }
 
 struct MqttClient::Impl {
   Impl(MqttOptions impl_options, MqttHandlers impl_handlers, Endpoint impl_endpoint)

@@ -58,6 +58,9 @@ struct MqttHandlers {
   std::function<void(MqttMessage message)> message;
 };
 
+// INVALID_ARGUMENT: a client could not use it, or it is without TLS and not on loopback.
+absl::Status CheckBrokerUrl(const std::string& url);
+
 // Thread-safe.
 class MqttClient {
  public:

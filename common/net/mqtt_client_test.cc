@@ -148,6 +148,9 @@ TEST_F(MqttClientTest, OptionsThatCannotWorkAreRefused) {
     return std::string(MqttClient::Create(options, {}).status().message());
   };
   EXPECT_THAT(refused({.url = "mqtt://broker.example.com:1883", .client_id = "x"}), HasSubstr("loopback only"));
+  for (const char* host : {"localhost.evil.com", "127.x.evil.com", "localhost:1883@evil.com"}) {
+    EXPECT_NE(refused({.url = absl::StrCat("mqtt://", host), .client_id = "x"}), "") << host;
+  }
   EXPECT_THAT(refused({.url = "http://localhost", .client_id = "x"}), HasSubstr("mqtts://host:8883"));
   EXPECT_THAT(refused({.url = "mqtt://localhost:1883"}), HasSubstr("client id"));
   EXPECT_THAT(refused({.url = "mqtts://h:1", .client_id = "x", .certificate_file = "c"}), HasSubstr("belong together"));
