@@ -45,7 +45,8 @@ struct InstalledComponent {
   std::optional<SlotState> slots;
 };
 
-// One component's new version, as the signed release names it.
+// One component's new version, as the signed release names it. Its type, and its id unless that is empty, are those of
+// a component in Inventory().
 struct Artifact {
   std::string component_id;
   std::string component_type;

@@ -118,16 +118,18 @@ absl::StatusOr<Artifact> ReadComponent(const PrepareComponentInfo& info, const P
                     .version = info.version(),
                     .urls = {},
                     .headers = {},
-                    .sha256 = info.sha256(),
-                    .size = info.size(),
-                    .security_version = info.security_version(),
+                    .sha256 = {},
                     .chunk_digests = {},
                     .annotations = WithoutTandem(info.annotations())};
-  if (!info.url().empty()) artifact.urls.push_back(info.url());
   ASSIGN_OR_RETURN(const std::optional<Envelopes> envelopes, ReadEnvelopes(info.annotations()));
   // Bytes that the UM kept from a version it ran before need no new signature: a compensating update names them.
-  const bool fetches = !info.url().empty();
-  if (!trust.key_set.empty() && fetches) {
+  // Nothing is fetched for them, and nothing else that came with the name counts.
+  if (info.url().empty()) return artifact;
+  artifact.sha256 = info.sha256();
+  artifact.size = info.size();
+  artifact.security_version = info.security_version();
+  artifact.urls.push_back(info.url());
+  if (!trust.key_set.empty()) {
     if (!envelopes.has_value()) {
       return absl::PermissionDeniedError("no signed documents came with it, and this UM has a key set");
     }

@@ -3,7 +3,8 @@
 // CM puts the signed documents under the key "tandem" of a component's annotations:
 //   {"tandem": {"assignment": <DSSE>, "releases": [<DSSE>], "key_sets": [<DSSE>...], "mirrors": [url...],
 //               "headers": ["Name: value"...]}}
-// With a key set of its own a UM refuses whatever they do not cover, so that a broken-into CM cannot feed it.
+// With a key set of its own a UM refuses whatever they do not cover, so that a broken-into CM cannot feed it. A
+// component without a url is asked for by its version only: the artifact then has neither sources nor digest.
 #ifndef TANDEM_UM_PREPARE_REQUEST_H_
 #define TANDEM_UM_PREPARE_REQUEST_H_
 

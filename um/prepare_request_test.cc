@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 namespace umv2 = updatemanager::v2;
 
 class PrepareRequestTest : public testing::Test {
@@ -79,6 +80,24 @@ TEST_F(PrepareRequestTest, WithAKeySetRefusesWhatComesWithoutDocuments) {
   umv2::PrepareUpdate command = Good();
   command.mutable_components(0)->clear_annotations();
   EXPECT_THAT(ErrorOf(command, absl::StatusCode::kPermissionDenied), HasSubstr("no signed documents"));
+}
+
+TEST_F(PrepareRequestTest, WithoutAUrlNothingCanBeFetched) {
+  umv2::PrepareUpdate command = Good();
+  umv2::PrepareComponentInfo& info = *command.mutable_components(0);
+  info.clear_url();
+  info.set_sha256(Sha256("evil"));
+  info.set_annotations(R"({"tandem": {"assignment": {}, "mirrors": ["http://evil/a"], "headers": ["A: b"]}})");
+  for (const PrepareTrust& trust : {trust_, PrepareTrust()}) {
+    const auto artifacts = ReadPrepare(command, trust, clock_);
+    ASSERT_TRUE(artifacts.ok()) << artifacts.status();
+    const Artifact& artifact = artifacts->at(0);
+    EXPECT_EQ(artifact.version, "2");
+    EXPECT_THAT(artifact.urls, IsEmpty());
+    EXPECT_THAT(artifact.headers, IsEmpty());
+    EXPECT_EQ(artifact.sha256, "") << "bytes that are half there would be taken for whole";
+    EXPECT_EQ(artifact.size, 0u);
+  }
 }
 
 TEST_F(PrepareRequestTest, RefusesWhatIsIncomplete) {

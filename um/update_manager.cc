@@ -1,5 +1,6 @@
 #include "um/update_manager.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,21 @@ record::v1::UmTarget ToRecord(const Artifact& artifact) {
   target.set_sha256(artifact.sha256);
   target.set_size(artifact.size);
   return target;
+}
+
+// A signature covers a type, and perhaps no id: an image of one type must not reach a component of another.
+absl::Status CheckOwned(const std::vector<Artifact>& artifacts, const std::vector<InstalledComponent>& inventory) {
+  for (const Artifact& artifact : artifacts) {
+    const bool owned = std::ranges::any_of(inventory, [&](const InstalledComponent& installed) {
+      return artifact.component_type == installed.type &&
+             (artifact.component_id.empty() || artifact.component_id == installed.id);
+    });
+    if (!owned) {
+      return absl::InvalidArgumentError(absl::StrCat("this UM has no component ", artifact.component_id, " of type \"",
+                                                     artifact.component_type, "\""));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // For people, where the plugin says nothing.
@@ -174,6 +190,11 @@ void UpdateManager::Handle(const umv2::CMMessages& message) {
 void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
   if (!FindUmTransition(step_, UmInput::kPrepareCommand).has_value()) return SendNow();
   absl::StatusOr<std::vector<Artifact>> artifacts = read_prepare_(command);
+  if (artifacts.ok()) {
+    const absl::Status owned =
+        inventory_error_.empty() ? CheckOwned(*artifacts, inventory_) : absl::FailedPreconditionError(inventory_error_);
+    if (!owned.ok()) artifacts = owned;
+  }
   record_.clear_targets();
   record_.set_boot_switches(0);
   if (!artifacts.ok()) {

@@ -95,6 +95,7 @@ class UpdateManagerTest : public testing::Test {
           }
           Artifact artifact;
           artifact.component_id = command.components(0).component_id();
+          artifact.component_type = command.components(0).component_type();
           artifact.version = command.components(0).version();
           return std::vector<Artifact>{artifact};
         });
@@ -113,11 +114,11 @@ class UpdateManagerTest : public testing::Test {
     loop->RunReady();
   }
 
-  void Prepare(const std::string& version = "2") {
+  void Prepare(const std::string& version = "2", const std::string& type = "model") {
     umv2::CMMessages message;
     auto* component = message.mutable_prepare_update()->add_components();
     component->set_component_id("model");
-    component->set_component_type("model");
+    component->set_component_type(type);
     component->set_version(version);
     manager->Handle(message);
     Settle();
@@ -215,6 +216,14 @@ TEST_F(UpdateManagerTest, WhatTheSignedDocumentsDoNotCoverNeverReachesThePlugin)
   Prepare("forged");
   EXPECT_EQ(State(), umv2::FAILED);
   EXPECT_THAT(manager->Status().error().message(), HasSubstr("not covered"));
+  EXPECT_TRUE(plugin.Calls().empty());
+}
+
+TEST_F(UpdateManagerTest, AnArtifactOfAnotherTypeNeverReachesThePlugin) {
+  // Signed for any component of type "boot"; the id is CM's word.
+  Prepare("2", "boot");
+  EXPECT_EQ(State(), umv2::FAILED);
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("no component model of type \"boot\""));
   EXPECT_TRUE(plugin.Calls().empty());
 }
 
@@ -318,6 +327,7 @@ TEST_F(UpdateManagerTest, SurvivesAPowerCutAtEveryDiskCall) {
           [](const umv2::PrepareUpdate&) -> absl::StatusOr<std::vector<Artifact>> {
             Artifact artifact;
             artifact.component_id = "model";
+            artifact.component_type = "model";
             artifact.version = "2";
             return std::vector<Artifact>{artifact};
           });
