@@ -1,4 +1,5 @@
-// The running update: events, durability, actions. Desired states are in coordinator_desired.cc, people and reports in
+// The running update: events, durability, actions. Desired states are in coordinator_desired.cc, preconditions and
+// health in coordinator_gates.cc, the rollback window in coordinator_seal.cc, people and reports in
 // coordinator_reports.cc.
 #include "cm/update/coordinator.h"
 
@@ -28,7 +29,6 @@ constexpr absl::Duration kElapsedStep = absl::Seconds(10);
 constexpr absl::Duration kDurabilityRetry = absl::Seconds(2);
 constexpr absl::Duration kStrayRetry = absl::Seconds(10);
 constexpr int kStrayTries = 5;
-constexpr absl::Duration kWindowCheck = absl::Minutes(10);
 
 absl::Duration Rounded(absl::Duration time) { return absl::Floor(time, kElapsedStep); }
 
@@ -38,18 +38,6 @@ std::string DurableBytes(UnitUpdate update) {
   update.trial_elapsed = Rounded(update.trial_elapsed);
   for (Participant& participant : update.participants) participant.step_elapsed = Rounded(participant.step_elapsed);
   return ToRecord(update).SerializeAsString();
-}
-
-// A name that is taken already is told apart by where the probe comes from.
-void AddProbes(const std::vector<release::v1::Probe>& from, const std::string& origin,
-               std::vector<release::v1::Probe>& to) {
-  const auto taken = [&to](const std::string& name) {
-    return std::ranges::any_of(to, [&](const release::v1::Probe& probe) { return probe.name() == name; });
-  };
-  for (release::v1::Probe probe : from) {
-    while (taken(probe.name())) probe.set_name(absl::StrCat(origin, ": ", probe.name()));
-    to.push_back(std::move(probe));
-  }
 }
 
 bool HasFinished(const Step& step) {
@@ -136,7 +124,6 @@ absl::Status Coordinator::Recover() {
   } else {
     MaybeBegin();
   }
-  window_checked_ = parts_.clock.Monotonic();
   WatchRollbackWindow();
   parts_.delivery.Keep(store_->ArtifactsToKeep());
   ResumeDelivery();
@@ -302,15 +289,12 @@ void Coordinator::ResumeDelivery() {
   parts_.delivery.Resume(update_.update_id, recipients, SourceOfUpdate(),
                          [this, alive = std::weak_ptr<bool>(alive_), update_id = update_.update_id](
                              const std::string& node_id, const absl::Status& why) {
-                           if (!alive.expired() && update_.update_id == update_id) AbortWithoutArtifacts(node_id, why);
+                           if (!alive.expired() && update_.update_id == update_id) NoArtifacts(node_id, why);
                          });
 }
 
-void Coordinator::AbortWithoutArtifacts(const std::string& node_id, const absl::Status& why) {
-  Handle({.kind = Event::Kind::kAbort,
-          .elapsed = {},
-          .node_id = {},
-          .text = absl::StrCat("artifacts for ", node_id, ": ", ToPersonText(why))});
+void Coordinator::NoArtifacts(const std::string& node_id, const absl::Status& why) {
+  Handle({.kind = Event::Kind::kNoArtifacts, .elapsed = {}, .node_id = node_id, .text = ToPersonText(why)});
 }
 
 void Coordinator::SendPrepare(const Participant& participant) {
@@ -320,7 +304,7 @@ void Coordinator::SendPrepare(const Participant& participant) {
                               [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
                                update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
                                 if (alive.expired() || update_.update_id != update_id) return;
-                                if (!prepare.ok()) return AbortWithoutArtifacts(node_id, prepare.status());
+                                if (!prepare.ok()) return NoArtifacts(node_id, prepare.status());
                                 umv2::CMMessages message;
                                 *message.mutable_prepare_update() = *std::move(prepare);
                                 if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
@@ -421,98 +405,6 @@ void Coordinator::EnterPhase() {
   KeepTicking();
 }
 
-void Coordinator::StartPreconditions() {
-  std::vector<release::v1::Probe> probes(parts_.config.preconditions().begin(), parts_.config.preconditions().end());
-  if (active_.has_value()) {
-    const auto& assigned = active_->accepted.assignment.preconditions();
-    AddProbes({assigned.begin(), assigned.end()}, "assignment", probes);
-  }
-  preconditions_met_ = probes.empty();
-  preconditions_reason_ = probes.empty() ? "" : "the preconditions";
-  if (!probes.empty()) {
-    absl::StatusOr<std::unique_ptr<GateRunner>> gate =
-        parts_.make_gate(GateMode::kPreconditions, probes, absl::ZeroDuration());
-    if (!gate.ok()) {
-      preconditions_reason_ = ToPersonText(gate.status());
-    } else {
-      preconditions_ = *std::move(gate);
-      preconditions_->Start([this](const GateState& state) {
-        preconditions_met_ = state.verdict == GateVerdict::kPassed;
-        preconditions_reason_ = state.reason;
-        UpdateReadiness();
-      });
-    }
-  }
-  parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) UpdateReadiness();
-  });
-}
-
-void Coordinator::UpdateReadiness() {
-  if (update_.phase != Phase::kReady || update_.compensating) return;
-  bool ready = preconditions_met_;
-  std::string reason = preconditions_reason_;
-  if (active_.has_value() && active_->accepted.assignment.has_window()) {
-    const auto& window = active_->accepted.assignment.window();
-    const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
-    if (window.has_not_after() && now > absl::FromUnixSeconds(window.not_after().seconds())) {
-      return Handle({.kind = Event::Kind::kAbort,
-                     .elapsed = {},
-                     .node_id = {},
-                     .text = "the install window closed before the unit was ready"});
-    }
-    const absl::Time opens = absl::FromUnixSeconds(window.not_before().seconds());
-    if (window.has_not_before() && now < opens) {
-      ready = false;
-      reason = absl::StrCat("the install window, which opens at ", absl::FormatTime(opens, absl::UTCTimeZone()));
-    }
-  }
-  if (ready == update_.ready && reason == update_.ready_reason) return;
-  Handle({.kind = Event::Kind::kReadiness, .elapsed = {}, .node_id = {}, .text = reason, .flag = ready});
-}
-
-std::vector<release::v1::Probe> Coordinator::HealthProbes(const AcceptedDesired& desired) const {
-  std::vector<release::v1::Probe> probes(parts_.config.health().probes().begin(),
-                                         parts_.config.health().probes().end());
-  for (const AcceptedRelease& release : desired.releases) {
-    const auto& signed_probes = release.release.health().probes();
-    AddProbes({signed_probes.begin(), signed_probes.end()}, release.release.release_id(), probes);
-  }
-  return probes;
-}
-
-absl::Duration Coordinator::GateTime(const AcceptedDesired& desired) const {
-  const auto& health = parts_.config.health();
-  return LongestGrace(HealthProbes(desired), DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
-}
-
-void Coordinator::StartHealthGate() {
-  // What the release brought is gone after a compensating update, and so are its probes.
-  const AcceptedDesired none;
-  const bool of_release = active_.has_value() && !update_.compensating;
-  const auto& health = parts_.config.health();
-  provisional_sent_ = false;
-  absl::StatusOr<std::unique_ptr<GateRunner>> gate =
-      parts_.make_gate(GateMode::kHealth, HealthProbes(of_release ? active_->accepted : none),
-                       DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
-  if (!gate.ok()) {
-    parts_.loop.Post([this, alive = std::weak_ptr<bool>(alive_), why = ToPersonText(gate.status())] {
-      if (!alive.expired()) Handle({.kind = Event::Kind::kGateFailed, .elapsed = {}, .node_id = {}, .text = why});
-    });
-    return;
-  }
-  gate_ = *std::move(gate);
-  gate_->Start([this](const GateState& state) {
-    if (state.verdict == GateVerdict::kFailed) {
-      return Handle({.kind = Event::Kind::kGateFailed, .elapsed = {}, .node_id = {}, .text = state.reason});
-    }
-    if (state.verdict != GateVerdict::kPassed) return Changed();
-    gate_passed_at_ = parts_.clock.Monotonic();
-    Handle({.kind = Event::Kind::kGatePassed, .elapsed = {}, .node_id = {}, .text = {}});
-    if (update_.phase == Phase::kTrial && update_.verify_before_commit) Report("provisional", "");
-  });
-}
-
 void Coordinator::Finished() {
   const std::string outcome(Name(update_.outcome));
   Report(outcome, update_.reason);
@@ -567,56 +459,6 @@ bool Coordinator::MayFeedWatchdog() const {
   UnitUpdate now = update_;
   now.trial_elapsed += uncounted_;
   return !IsPastTrialDeadline(now, limits_);
-}
-
-absl::Duration Coordinator::RollbackWindowLeft() const {
-  const auto& config = parts_.config;
-  const absl::Duration window = DurationOr(config.has_rollback_window(), config.rollback_window(), absl::Hours(24));
-  return window - absl::Milliseconds(store_->committed().window_elapsed_ms());
-}
-
-void Coordinator::WatchRollbackWindow() {
-  parts_.loop.Cancel(window_timer_);
-  // Its time is written that often, too: a crash forgets no more of it.
-  absl::Duration wait = kWindowCheck;
-  if (!store_->committed().sealed()) wait = std::clamp(RollbackWindowLeft(), kTick, kWindowCheck);
-  window_timer_ = parts_.loop.PostAfter(wait, [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    MaybeSeal(nullptr);
-    WatchRollbackWindow();
-  });
-}
-
-void Coordinator::MaybeSeal(const AcceptedDesired* next) {
-  const absl::Duration now = parts_.clock.Monotonic();
-  const absl::Duration elapsed = now - std::exchange(window_checked_, now);
-  const record::v1::CommittedRecord& committed = store_->committed();
-  if (!committed.sealed() && committed.planes_size() > 0) {
-    absl::Status status = store_->AddWindowTime(elapsed);
-    // A rollback within the window must stay possible, for the UMs' own counters, too.
-    const bool due =
-        RollbackWindowLeft() <= absl::ZeroDuration() || (next != nullptr && !store_->GoesBehindCommitted(*next));
-    if (status.ok() && due) {
-      status = parts_.trust.RaiseFloors({committed.pending_floor().begin(), committed.pending_floor().end()});
-      if (status.ok()) status = store_->SetSealed();
-      if (status.ok()) LogInfo("update sealed: floors rise, old bytes may go");
-    }
-    if (!status.ok()) LogError("cannot seal", {{"error", ToPersonText(status)}});
-  }
-  parts_.delivery.Keep(store_->ArtifactsToKeep());
-  SealUms();
-  parts_.trust.RememberTime(parts_.clock.Now()).IgnoreError();
-}
-
-void Coordinator::SealUms() {
-  if (update_.phase != Phase::kIdle || !store_->committed().sealed()) return;
-  for (const auto& [node_id, um] : parts_.ums.ums()) {
-    if (!um.connected || !um.last.unsealed() || StateOf(um.last) != UmState::kIdle || IsInstalling(um.last)) continue;
-    umv2::CMMessages message;
-    message.mutable_seal_update();
-    // One that goes away now is told when it registers again.
-    parts_.ums.Send(node_id, message).IgnoreError();
-  }
 }
 
 void Coordinator::CheckKeysOfRunningUpdate() {

@@ -116,7 +116,7 @@ class Coordinator {
   // UMs that were fetching from CM when it ended find their artifacts again.
   void ResumeDelivery();
   ArtifactSource SourceOfUpdate() const;
-  void AbortWithoutArtifacts(const std::string& node_id, const absl::Status& why);
+  void NoArtifacts(const std::string& node_id, const absl::Status& why);
   void EnterPhase();
   void Finished();
   void HandleStray(const UmInfo& um, bool registered);

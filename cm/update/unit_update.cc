@@ -107,6 +107,15 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
     case Event::Kind::kSourcesChanged:
       for (Participant& each : update.participants) each.sources_changed = each.prepares > 0;
       return;
+    case Event::Kind::kNoArtifacts:
+      if (CanStillAbort(update)) {
+        update.abort_reason = absl::StrCat("artifacts for ", event.node_id, ": ", event.text);
+      } else if (participant != nullptr) {
+        // As if the UM had tried and failed: it is tried again, a bounded number of times.
+        participant->answered = true;
+        participant->error = event.text;
+      }
+      return;
   }
 }
 

@@ -192,6 +192,8 @@ struct Event {
     kNewAssignmentWaits,
     // The same releases, to be fetched from elsewhere.
     kSourcesChanged,
+    // CM cannot have the artifacts that a UM needs.
+    kNoArtifacts,
   };
   Kind kind = Kind::kTick;
   absl::Duration elapsed;

@@ -404,6 +404,25 @@ TEST(UnitUpdate, AfterCommitAUmThatFellBackIsStartedAgainThenApplied) {
   EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:ApplyUpdate"));
 }
 
+TEST(UnitUpdate, AfterCommitArtifactsThatCannotBeHadEndInCompensation) {
+  Unit unit = InCommitting();
+  // The rootfs UM is found IDLE on its old version: it must be prepared again.
+  unit.Registers("rootfs", UmState::kIdle);
+  for (int i = 0; i < 10 && unit.update.phase == Phase::kCommitting; ++i) {
+    unit.Send({.kind = Event::Kind::kNoArtifacts, .node_id = "rootfs", .text = "404"});
+    unit.Passes(absl::Minutes(1));
+  }
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+  EXPECT_THAT(unit.update.reason, HasSubstr("after COMMIT the new version did not come up in 3 further tries"));
+}
+
+TEST(UnitUpdate, BeforeCommitArtifactsThatCannotBeHadAbort) {
+  Unit unit({Um("a", 1)});
+  unit.Registers("a", UmState::kIdle);
+  unit.Send({.kind = Event::Kind::kNoArtifacts, .node_id = "a", .text = "404"});
+  EXPECT_EQ(unit.update.reason, "artifacts for a: 404");
+}
+
 TEST(UnitUpdate, WhenForwardAttemptsAreSpentACompensatingUpdateBringsAllBack) {
   Unit unit = InCommitting();
   // config has applied already in this story: drive it so.

@@ -39,7 +39,7 @@ UnitUpdate NewUpdate() {
 Event MakeEvent(uint8_t what, uint8_t more) {
   static constexpr const char* kNodes[] = {"config", "mcu", "rootfs", "stranger"};
   Event event{.elapsed = {}, .node_id = kNodes[more & 3], .text = {}};
-  event.kind = static_cast<Event::Kind>(what % 13);
+  event.kind = static_cast<Event::Kind>(what % 14);
   switch (event.kind) {
     case Event::Kind::kTick:
       event.elapsed = absl::Seconds(1 << (more % 12));
@@ -49,6 +49,7 @@ Event MakeEvent(uint8_t what, uint8_t more) {
       event.um_installing = (more & 16) != 0;
       event.um_registered = (more & 32) != 0;
       event.um_on_target = (more & 64) != 0;
+      event.um_tells_running = (more & 128) != 0;
       break;
     case Event::Kind::kReadiness:
       event.flag = (more & 1) != 0;

@@ -169,6 +169,7 @@ void SimUnit::SendStatus(const std::string& node_id, bool registers) {
     event.um_state = status.state;
     event.um_installing = status.working;
     event.um_registered = registers;
+    event.um_tells_running = true;
     const cm::Participant* participant = cm::FindParticipant(update_, node_id);
     event.um_on_target = participant != nullptr && participant->targets[0].version == status.version;
     if (update_.phase == Phase::kIdle) return HandleStray(node_id, status);
