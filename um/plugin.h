@@ -128,7 +128,9 @@ class Plugin {
   virtual absl::StatusOr<RebootCheck> CheckAfterReboot(Operation& operation);
 
   // Makes the new version permanent; from here nobody reverts. Called only after the unit's COMMIT; called again after
-  // a crash, and retried with back-off after an error. The old version's bytes stay until the next Prepare().
+  // a crash, and retried with back-off after an error. The old version's bytes stay until the next Prepare(). When a
+  // crash swallows the OK, CheckAfterReboot() is called before it is called again, and must find the new version
+  // running.
   virtual absl::Status Apply(Operation& operation) = 0;
 
   // Back to what ran before Prepare(), from wherever Prepare, Start or a failed boot left off. Called again after a

@@ -10,6 +10,7 @@
 #include "common/net/fake_http_fetcher.h"
 #include "common/status/status.h"
 #include "common/storage/fake_file_system.h"
+#include "um/fake_cm.h"
 
 namespace tandem::plugins {
 namespace {
@@ -162,6 +163,35 @@ TEST(PayloadPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewVersions) {
           ++step;
         }
         ASSERT_EQ(unit.Active(), "2 2");
+        if (!cut) break;
+      }
+    }
+  }
+}
+
+TEST(PayloadPluginTest, PowerCutAtEveryCallOfAWholeUpdateWithItsUpdateManagerEndsAsCmDecided) {
+  for (const um::FakeCm::Goal goal : {um::FakeCm::Goal::kCommit, um::FakeCm::Goal::kAbort}) {
+    for (const bool unpack : {false, true}) {
+      for (uint64_t call = 1;; ++call) {
+        Unit unit;
+        unit.unpack_ = unpack;
+        unit.RestartProcess();
+        unit.Install("1");
+        um::FakeCm cm(goal, {unit.Version("model", "2"), unit.Version("config", "2")});
+        unit.fs_.CutPowerAtCall(call, call);
+        bool cut = false;
+        for (int steps = 0; !cm.done(); ++steps) {
+          ASSERT_LT(steps, 40) << "call " << call;
+          const absl::Status status = cm.Step(unit.fs_, *unit.plugin_, [&unit] { return unit.fs_.power_lost(); });
+          ASSERT_TRUE(status.ok()) << "call " << call << ": " << status;
+          if (!unit.fs_.power_lost()) continue;
+          cut = true;
+          cm.EndProcess();
+          unit.fs_.Reboot();
+          unit.RestartProcess();
+        }
+        cm.EndProcess();
+        ASSERT_EQ(unit.Active(), goal == um::FakeCm::Goal::kCommit ? "2 2" : "1 1") << "call " << call;
         if (!cut) break;
       }
     }

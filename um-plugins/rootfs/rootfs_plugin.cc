@@ -80,6 +80,12 @@ absl::StatusOr<Slot> RootfsPlugin::Target(const Slots& slots) {
   return boot::ParseSlot(slots.target());
 }
 
+absl::StatusOr<bool> RootfsPlugin::AppliedAlready(const Slots& slots, Slot running) {
+  if (!slots.target().empty()) return false;
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  return state.confirmed == running && !state.trial.has_value();
+}
+
 absl::StatusOr<std::vector<um::InstalledComponent>> RootfsPlugin::Inventory() {
   const config::v1::RootfsPlugin& config = config_.rootfs();
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
@@ -214,6 +220,8 @@ absl::Status RootfsPlugin::Write(Slot slot, const um::Artifact& artifact, um::Op
 absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
+  if (applied) return um::StartResult::kRunning;
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running == target) {
     RETURN_IF_ERROR(CheckAndRearm(slots, target));
@@ -252,6 +260,8 @@ absl::Status RootfsPlugin::CheckAndRearm(Slots& slots, Slot slot) {
 absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
+  if (applied) return um::RebootCheck::kRunning;
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running == target) {
     RETURN_IF_ERROR(CheckAndRearm(slots, target));
@@ -271,11 +281,8 @@ absl::Status RootfsPlugin::Reboot() { return Annotate(dependencies_.reboot(), "r
 absl::Status RootfsPlugin::Apply(um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
-  if (slots.target().empty()) {
-    // Done before a crash, or never begun: the boot record tells.
-    ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
-    if (state.confirmed == running && !state.trial.has_value()) return absl::OkStatus();
-  }
+  ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
+  if (applied) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running != target) {
     return absl::FailedPreconditionError(

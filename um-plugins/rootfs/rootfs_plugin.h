@@ -71,6 +71,10 @@ class RootfsPlugin : public um::Plugin {
   // The slot that `slots` names as the target; FAILED_PRECONDITION when no update is prepared.
   static absl::StatusOr<boot::Slot> Target(const Slots& slots);
 
+  // Apply() has ended, whether or not anybody wrote that down before a crash: no update is open, and what runs is
+  // confirmed.
+  absl::StatusOr<bool> AppliedAlready(const Slots& slots, boot::Slot running);
+
   absl::Status PrepareSlot(const um::Artifact& artifact, um::Operation& operation);
   // True when the slot holds these bytes, read back; an error only when that cannot be told.
   absl::StatusOr<bool> Holds(boot::Slot slot, const Slots::Slot& content, um::Operation& operation);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "common/net/fake_http_fetcher.h"
 #include "common/status/status.h"
 #include "common/storage/fake_file_system.h"
+#include "um/fake_cm.h"
 
 namespace tandem::plugins {
 namespace {
@@ -115,7 +117,8 @@ class Computer {
   absl::Status check_;
   std::string version_file_;
   bool verify_before_confirm_ = false;
-  bool reboot_asked_ = false;
+  // Set by the thread that runs the plugin.
+  std::atomic<bool> reboot_asked_ = false;
   bool wrote_running_ = false;
   boot::Slot running_ = boot::Slot::kNone;
   int boots_ = 0;
@@ -213,7 +216,48 @@ TEST(RootfsPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewSlotAllTheSame) 
       ASSERT_EQ(computer.running_, boot::Slot::kB);
       ASSERT_EQ(computer.RunningBytes(), Image('2'));
       ASSERT_EQ(computer.Version(), "2.0");
-      if (!cut) break;
+      // Not cut either: the bootloader made that call.
+      if (!cut && cut_at > computer.fs_.calls()) break;
+    }
+  }
+}
+
+TEST(RootfsPluginTest, PowerCutAtEveryCallOfAWholeUpdateWithItsUpdateManagerEndsAsCmDecided) {
+  for (const um::FakeCm::Goal goal : {um::FakeCm::Goal::kCommit, um::FakeCm::Goal::kAbort}) {
+    const bool commit = goal == um::FakeCm::Goal::kCommit;
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      for (uint64_t call = 1;; ++call) {
+        Computer computer;
+        um::Artifact artifact = computer.NewVersion();
+        artifact.security_version = 7;
+        um::FakeCm cm(goal, {artifact});
+        const uint64_t cut_at = computer.fs_.calls() + call;
+        bool cut = false;
+        for (int steps = 0; !cm.done(); ++steps) {
+          ASSERT_LT(steps, 40) << "call " << call;
+          if (!cut && cut_at > computer.fs_.calls()) {
+            computer.fs_.CutPowerAtCall(cut_at - computer.fs_.calls(), seed * 100'000 + call);
+          }
+          const auto interrupted = [&] { return computer.fs_.power_lost() || computer.reboot_asked_; };
+          const absl::Status status = cm.Step(computer.fs_, *computer.plugin_, interrupted);
+          ASSERT_TRUE(status.ok()) << "call " << call << ": " << status;
+          if (!interrupted()) continue;
+          cm.EndProcess();
+          cut = cut || computer.fs_.power_lost();
+          ASSERT_NO_FATAL_FAILURE(computer.Boot());
+          ASSERT_EQ(computer.RunningBytes(), computer.running_ == boot::Slot::kA ? Image('1') : Image('2'));
+        }
+        cm.EndProcess();
+        const bool ended = !cut && cut_at > computer.fs_.calls();
+        ASSERT_NO_FATAL_FAILURE(computer.Boot());
+        ASSERT_EQ(computer.running_, commit ? boot::Slot::kB : boot::Slot::kA);
+        ASSERT_EQ(computer.Version(), commit ? "2.0" : "1.0");
+        const boot::BootState state = computer.control_.Read().value();
+        ASSERT_EQ(state.confirmed, computer.running_);
+        ASSERT_EQ(state.trial, std::nullopt);
+        ASSERT_EQ(state.security_counter, commit ? 7u : 0u);
+        if (ended) break;
+      }
     }
   }
 }
@@ -423,9 +467,30 @@ TEST(RootfsPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
   EXPECT_EQ(computer.running_, boot::Slot::kA);
 }
 
-TEST(RootfsPluginTest, StartWithoutPrepareIsRefused) {
+TEST(RootfsPluginTest, WhatWasAppliedIsFoundDoneByEveryStepBeforeApply) {
+  // The SDK did not come to write down that Apply() had ended.
   Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
+  EXPECT_EQ(computer.plugin_->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kRunning);
+  EXPECT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kRunning);
+  EXPECT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+  computer.Boot();
+  EXPECT_EQ(computer.running_, boot::Slot::kB);
+}
+
+TEST(RootfsPluginTest, ASystemOnTrialIsNotTakenForApplied) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kApply) ASSERT_TRUE(Step(computer, phase).ok());
+  ASSERT_TRUE(DurableRecord(computer.fs_, "/state/slots.rec").Clear().ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Start(computer.operation_).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->CheckAfterReboot(computer.operation_).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Apply(computer.operation_)));
+}
+
+TEST(RootfsPluginTest, RevertWithoutPrepareHasNothingToDo) {
+  Computer computer;
   EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
 }
 
