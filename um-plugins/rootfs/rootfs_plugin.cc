@@ -86,27 +86,28 @@ absl::StatusOr<bool> RootfsPlugin::AppliedAlready(const Slots& slots, Slot runni
   return state.confirmed == running && !state.trial.has_value();
 }
 
+std::string RootfsPlugin::RunningVersion(Slots& slots, Slot running) {
+  const std::string installed = Or(Entry(slots, running).version(), config_.rootfs().factory_version().c_str());
+  if (config_.rootfs().version_file().empty()) return installed;
+  const absl::StatusOr<std::string> file = dependencies_.fs.ReadFile(config_.rootfs().version_file());
+  if (!file.ok()) {
+    LogWarning("the running system does not tell its version", {{"error", std::string(file.status().message())}});
+    return installed;
+  }
+  std::string says(absl::StripAsciiWhitespace(*file));
+  if (says != installed) {
+    LogWarning("the running system is not what was installed",
+               {{"slot", SlotName(running)}, {"installed", installed}, {"runs", says}});
+  }
+  return says;
+}
+
 absl::StatusOr<std::vector<um::InstalledComponent>> RootfsPlugin::Inventory() {
-  const config::v1::RootfsPlugin& config = config_.rootfs();
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
-  um::InstalledComponent component{.id = component_id_, .type = config.component_type()};
-  component.version = Entry(slots, running).version();
-  if (component.version.empty()) component.version = config.factory_version();
-  if (!config.version_file().empty()) {
-    const absl::StatusOr<std::string> file = dependencies_.fs.ReadFile(config.version_file());
-    if (file.ok()) {
-      const std::string says(absl::StripAsciiWhitespace(*file));
-      if (says != component.version) {
-        LogWarning("the running system is not what was installed",
-                   {{"slot", SlotName(running)}, {"installed", component.version}, {"runs", says}});
-        component.version = says;
-      }
-    } else {
-      LogWarning("the running system does not tell its version", {{"error", std::string(file.status().message())}});
-    }
-  }
+  um::InstalledComponent component{
+      .id = component_id_, .type = config_.rootfs().component_type(), .version = RunningVersion(slots, running)};
   component.slots = um::SlotState{.running = SlotName(running),
                                   .confirmed = SlotName(boot.confirmed),
                                   .trial = boot.trial.has_value() ? SlotName(*boot.trial) : "",
@@ -133,6 +134,24 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   const Slot target = Other(running);
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
+  ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
+  if (boot.confirmed != running) {
+    return absl::FailedPreconditionError(absl::StrCat("slot ", SlotName(running), " runs, but is not confirmed"));
+  }
+  // Another copy of what runs would change nothing, and cost the way back.
+  if (const Slots::Slot& own = Entry(slots, running);
+      own.complete() && !own.sha256().empty() && own.sha256() == artifact.sha256 && own.size() == artifact.size) {
+    const std::string version = RunningVersion(slots, running);
+    if (version != artifact.version) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "slot ", SlotName(running), " runs exactly these bytes, and their version is ", version,
+          "; correct the version in the release", config_.rootfs().version_file().empty() ? "" : " or in the image"));
+    }
+    // With no update open, Start() and Apply() find it done.
+    Close(slots);
+    operation.ReportProgress(component_id_, own.size(), own.size());
+    return SaveSlots(slots);
+  }
   Slots::Slot& entry = Entry(slots, target);
   slots.set_origin(SlotName(running));
   slots.set_target(SlotName(target));
@@ -146,7 +165,6 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
 
   // Bytes that are asked for without a digest are those of the version before, which was good enough then.
   const bool any_bytes = artifact.sha256.empty();
-  ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
   if (!any_bytes && artifact.security_version < boot.security_counter) {
     return absl::FailedPreconditionError(absl::StrCat("its security_version is ", artifact.security_version,
                                                       ", and this computer boots none below ", boot.security_counter));

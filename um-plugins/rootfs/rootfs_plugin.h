@@ -68,6 +68,8 @@ class RootfsPlugin : public um::Plugin {
 
   absl::StatusOr<Slots> LoadSlots();
   absl::Status SaveSlots(const Slots& slots);
+  // What the running system says of itself where it can be asked, or else what was installed there.
+  std::string RunningVersion(Slots& slots, boot::Slot running);
   // The slot that `slots` names as the target; FAILED_PRECONDITION when no update is prepared.
   static absl::StatusOr<boot::Slot> Target(const Slots& slots);
 
@@ -75,6 +77,8 @@ class RootfsPlugin : public um::Plugin {
   // confirmed.
   absl::StatusOr<bool> AppliedAlready(const Slots& slots, boot::Slot running);
 
+  // Writes nothing when the running slot has the artifact's bytes: OK when its version is the artifact's, too;
+  // FAILED_PRECONDITION when it calls itself otherwise, because no copy of the same bytes could change that.
   absl::Status PrepareSlot(const um::Artifact& artifact, um::Operation& operation);
   // True when the slot holds these bytes, read back; an error only when that cannot be told.
   absl::StatusOr<bool> Holds(boot::Slot slot, const Slots::Slot& content, um::Operation& operation);

@@ -422,7 +422,11 @@ TEST(RootfsPluginTest, ASystemOnTrialIsNotUpdated) {
   while (phase != Phase::kApply) ASSERT_TRUE(Step(computer, phase).ok());
   um::Artifact other = computer.NewVersion();
   other.version = "3.0";
+  other.sha256 = Sha256(Image('3'));
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Prepare({other}, computer.operation_)));
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kNeedsReboot);
+  computer.Boot();
+  EXPECT_EQ(computer.Version(), "1.0");
   EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value().substr(0, Image('1').size()), Image('1'));
 }
 
@@ -443,6 +447,43 @@ TEST(RootfsPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
   computer.fs_.Put("/etc/version", "1.0-patched\n");
   computer.RestartProcess();
   EXPECT_EQ(computer.Version(), "1.0-patched");
+}
+
+TEST(RootfsPluginTest, WhatRunsIsNotWrittenOverTheWayBackBecauseItTellsAnotherVersion) {
+  Computer computer;
+  computer.version_file_ = "/etc/version";
+  computer.fs_.Put("/etc/version", "1.0\n");
+  computer.RestartProcess();
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
+  const std::string old = computer.fs_.ReadFile("/dev/a").value();
+  // The image forgot to raise its version, so CM asks for it again after COMMIT.
+  ASSERT_EQ(computer.Version(), "1.0");
+  const absl::Status refused = computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("slot B runs exactly these bytes, and their version is 1.0; correct the version in the release "
+                        "or in the image"));
+  EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value(), old);
+  EXPECT_FALSE(computer.control_.Read()->a_unbootable);
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  // The way back is still open.
+  const um::Artifact back{.component_id = "rootfs", .component_type = "gateway-os", .version = "1.0"};
+  EXPECT_TRUE(computer.plugin_->Prepare({back}, computer.operation_).ok());
+}
+
+TEST(RootfsPluginTest, WhatRunsIsInstalledAlready) {
+  Computer computer;
+  Phase phase = Phase::kPrepare;
+  while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
+  const std::string old = computer.fs_.ReadFile("/dev/a").value();
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  EXPECT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kRunning);
+  EXPECT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  computer.Boot();
+  EXPECT_EQ(computer.Version(), "2.0");
+  EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value(), old);
 }
 
 TEST(RootfsPluginTest, CancelsAndResumes) {
