@@ -165,8 +165,9 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
 
   // Bytes that are asked for without a digest are those of the version before, which was good enough then.
   const bool any_bytes = artifact.sha256.empty();
-  if (!any_bytes && artifact.security_version < boot.security_counter) {
-    return absl::FailedPreconditionError(absl::StrCat("its security_version is ", artifact.security_version,
+  const uint64_t security_version = any_bytes ? entry.security_version() : artifact.security_version;
+  if (security_version < boot.security_counter) {
+    return absl::FailedPreconditionError(absl::StrCat("its security_version is ", security_version,
                                                       ", and this computer boots none below ", boot.security_counter));
   }
   if (entry.complete() && entry.version() == artifact.version &&

@@ -553,6 +553,9 @@ TEST(RootfsPluginTest, TheSecurityCounterRisesAtSealAndNotBefore) {
   ASSERT_TRUE(computer.plugin_->Seal().ok());
   ASSERT_TRUE(computer.plugin_->Seal().ok()) << "called again after a crash";
   EXPECT_EQ(computer.control_.Read()->security_counter, 7u);
+  // The rollback window is over, for what is kept here, too.
+  const um::Artifact back{.component_id = "rootfs", .component_type = "gateway-os", .version = "1.0"};
+  EXPECT_THAT(computer.plugin_->Prepare({back}, computer.operation_).message(), HasSubstr("boots none below 7"));
 }
 
 TEST(RootfsPluginTest, NothingBelowTheSecurityCounterIsWritten) {
