@@ -1,5 +1,6 @@
 #include "um/cm_stream.h"
 
+#include <latch>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -17,6 +18,13 @@ namespace tandem::um {
 
 namespace umv2 = updatemanager::v2;
 
+namespace {
+
+// A PrepareUpdate carries the signed documents once per component; gRPC's own limit of 4 MiB is soon reached.
+constexpr int kMaxCommandBytes = 64 << 20;
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannelToCm(const std::string& address, const config::v1::Tls& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
@@ -28,6 +36,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannelToCm(const std::string
   // The time that one attempt gets, in spite of its name: a loaded machine or a slow link needs some.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetMaxReceiveMessageSize(kMaxCommandBytes);
   // Two UMs of one process are two peers.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   std::shared_ptr<grpc::ChannelCredentials> credentials;
@@ -71,9 +80,11 @@ class CmStream::Reactor : public grpc::ClientBidiReactor<umv2::UpdateStatus, umv
     }
   }
 
+  // Returns when gRPC is done with it, so that nothing is posted any more.
   void Cancel() {
     context_.TryCancel();
     Release();
+    done_.wait();
   }
 
   void OnWriteDone(bool ok) override {
@@ -99,10 +110,13 @@ class CmStream::Reactor : public grpc::ClientBidiReactor<umv2::UpdateStatus, umv
   }
 
   void OnDone(const grpc::Status& status) override {
-    loop_.Post([shared = shared_, self = std::move(self_), error = status.error_message()] {
+    // Cancel() may return, and let go of it, before the latch does.
+    const std::shared_ptr<Reactor> self = std::move(self_);
+    loop_.Post([shared = shared_, self, error = status.error_message()] {
       const std::shared_ptr<Shared> alive = shared.lock();
       if (alive != nullptr && alive->stream->reactor_ == self) alive->stream->Ended(error);
     });
+    done_.count_down();
   }
 
  private:
@@ -126,6 +140,7 @@ class CmStream::Reactor : public grpc::ClientBidiReactor<umv2::UpdateStatus, umv
   std::optional<umv2::UpdateStatus> waiting_;
   bool writing_ = false;
   bool ended_ = false;
+  std::latch done_{1};
 };
 
 CmStream::CmStream(EventLoop& loop, std::shared_ptr<grpc::Channel> channel, std::string node_id, Callbacks callbacks)

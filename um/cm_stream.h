@@ -37,7 +37,7 @@ class CmStream {
   CmStream& operator=(const CmStream&) = delete;
 
   void Start();
-  // Ends the stream; no callback comes after it.
+  // Ends the stream and waits for it: no callback comes after it, and the loop is no longer used.
   void Stop();
 
  private:
