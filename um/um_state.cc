@@ -22,6 +22,8 @@ constexpr UmTransition kTransitions[] = {
 
     {S::kPreparing, I::kJobDone, S::kPrepared, J::kNone, ""},
     {S::kPreparing, I::kJobFailed, S::kFailed, J::kNone, ""},
+    {S::kPreparing, I::kPrepareCommand, S::kPreparing, J::kPrepare,
+     "only for the same bytes from other sources: it goes on with those"},
     {S::kPreparing, I::kRevertCommand, S::kReverting, J::kRevert, "the preparation is cancelled first"},
     {S::kPreparing, I::kRestarted, S::kIdle, J::kNone, "CM sends Prepare again; it resumes"},
 

@@ -57,6 +57,18 @@ absl::Status CheckOwned(const std::vector<Artifact>& artifacts, const std::vecto
   return absl::OkStatus();
 }
 
+// The same bytes for the same components, to be had from elsewhere.
+bool OnlySourcesDiffer(const std::vector<Artifact>& artifacts, const std::vector<Artifact>& before) {
+  const bool same_bytes = std::ranges::equal(artifacts, before, [](const Artifact& a, const Artifact& b) {
+    return a.component_id == b.component_id && a.component_type == b.component_type && a.version == b.version &&
+           a.sha256 == b.sha256 && a.size == b.size;
+  });
+  const bool same_sources = std::ranges::equal(artifacts, before, [](const Artifact& a, const Artifact& b) {
+    return a.urls == b.urls && a.headers == b.headers;
+  });
+  return same_bytes && !same_sources;
+}
+
 // For people, where the plugin says nothing.
 std::string ActivityOf(UmStep step) {
   switch (step) {
@@ -190,6 +202,12 @@ void UpdateManager::Handle(const umv2::CMMessages& message) {
 void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
   if (!FindUmTransition(step_, UmInput::kPrepareCommand).has_value()) return SendNow();
   absl::StatusOr<std::vector<Artifact>> artifacts = read_prepare_(command);
+  if (step_ == UmStep::kPreparing) {
+    // After a restart of CM the old URLs may be dead. Anything else must wait until this is reverted.
+    if (!artifacts.ok() || !OnlySourcesDiffer(*artifacts, preparing_)) return SendNow();
+    pending_artifacts_ = *std::move(artifacts);
+    return Take(UmInput::kPrepareCommand, "");
+  }
   if (artifacts.ok()) {
     const absl::Status owned =
         inventory_error_.empty() ? CheckOwned(*artifacts, inventory_) : absl::FailedPreconditionError(inventory_error_);
@@ -284,14 +302,15 @@ void UpdateManager::BeginJob(UmJob job) {
   }
   if (operation_ != nullptr) operation_->Cancel();
   operation_ = std::make_shared<JobOperation>(*this);
+  if (job == UmJob::kPrepare) preparing_ = std::exchange(pending_artifacts_, {});
   const uint64_t generation = ++generation_;
   // The job before may take a moment to notice that it is cancelled; its successor waits for it, the event thread does
   // not.
-  worker_ = std::thread([this, job, generation, operation = operation_,
-                         artifacts = std::exchange(pending_artifacts_, {}), before = std::move(worker_)]() mutable {
-    if (before.joinable()) before.join();
-    RunJob(job, artifacts, *operation, generation);
-  });
+  worker_ = std::thread(
+      [this, job, generation, operation = operation_, artifacts = preparing_, before = std::move(worker_)]() mutable {
+        if (before.joinable()) before.join();
+        RunJob(job, artifacts, *operation, generation);
+      });
 }
 
 void UpdateManager::RunJob(UmJob job, const std::vector<Artifact>& artifacts, JobOperation& operation,

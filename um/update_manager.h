@@ -59,7 +59,8 @@ class UpdateManager {
   void Connected(SendStatus send);
   void Disconnected();
 
-  // A command from CM. One that does not fit is answered with the current status.
+  // A command from CM. One that does not fit is answered with the current status; so is a Prepare while another one
+  // runs, unless it names other sources for the same bytes.
   void Handle(const updatemanager::v2::CMMessages& message);
 
   updatemanager::v2::UpdateStatus Status();
@@ -95,8 +96,9 @@ class UpdateManager {
   std::string inventory_error_;
   // Of the last step that could not be made durable.
   std::string unsaved_error_;
-  // For the Prepare job that begins next.
+  // For the Prepare job that begins next, and of the one that began last.
   std::vector<Artifact> pending_artifacts_;
+  std::vector<Artifact> preparing_;
   SendStatus send_;
   bool send_pending_ = false;
 

@@ -23,7 +23,7 @@ class FakePlugin : public Plugin {
     return std::vector<InstalledComponent>{{.id = "model", .type = "model", .version = version, .slots = {}}};
   }
   absl::Status Prepare(const std::vector<Artifact>& artifacts, Operation& operation) override {
-    Called("prepare");
+    Called(artifacts[0].urls.empty() || artifacts[0].urls[0].empty() ? "prepare" : "prepare " + artifacts[0].urls[0]);
     staged = artifacts[0].version;
     operation.ReportProgress("model", 5, 10);
     while (hold && !operation.Cancelled()) std::this_thread::yield();
@@ -97,6 +97,7 @@ class UpdateManagerTest : public testing::Test {
           artifact.component_id = command.components(0).component_id();
           artifact.component_type = command.components(0).component_type();
           artifact.version = command.components(0).version();
+          artifact.urls = {command.components(0).url()};
           return std::vector<Artifact>{artifact};
         });
     ASSERT_TRUE(fs.MakeFolders("/um").ok());
@@ -114,11 +115,12 @@ class UpdateManagerTest : public testing::Test {
     loop->RunReady();
   }
 
-  void Prepare(const std::string& version = "2", const std::string& type = "model") {
+  void Prepare(const std::string& version = "2", const std::string& type = "model", const std::string& url = "") {
     umv2::CMMessages message;
     auto* component = message.mutable_prepare_update()->add_components();
     component->set_component_id("model");
     component->set_component_type(type);
+    component->set_url(url);
     component->set_version(version);
     manager->Handle(message);
     Settle();
@@ -238,6 +240,34 @@ TEST_F(UpdateManagerTest, RevertCancelsARunningPrepare) {
   EXPECT_FALSE(manager->Status().working());
   const std::vector<std::string> calls = plugin.Calls();
   EXPECT_EQ(calls.back(), "revert");
+}
+
+TEST_F(UpdateManagerTest, APrepareWithNewSourcesGoesOnWithThose) {
+  const auto wait_for_calls = [this](size_t count) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < deadline) {
+      loop->RunReady();
+      std::lock_guard lock(plugin.mutex);
+      if (plugin.calls.size() >= count) return;
+    }
+  };
+  plugin.hold = true;
+  Prepare("2", "model", "http://cm/old-token");
+  wait_for_calls(1);
+  statuses.clear();
+  Prepare("2", "model", "http://cm/old-token");
+  Prepare("3", "model", "http://cm/other");
+  Prepare("forged", "model", "http://cm/other");
+  EXPECT_EQ(statuses.size(), 3u) << "answered";
+  Prepare("2", "model", "http://cm/new-token");
+  wait_for_calls(2);
+  EXPECT_TRUE(manager->Status().working());
+  EXPECT_EQ(manager->Status().error().message(), "");
+  plugin.hold = false;
+  Settle();
+  EXPECT_EQ(State(), umv2::PREPARED);
+  EXPECT_EQ(manager->Status().components(1).version(), "2");
+  EXPECT_THAT(plugin.Calls(), ElementsAre("prepare http://cm/old-token", "prepare http://cm/new-token"));
 }
 
 TEST_F(UpdateManagerTest, AFailedApplyStaysUpdatedWithTheErrorAndCanBeRetried) {
