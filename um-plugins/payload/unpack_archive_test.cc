@@ -48,6 +48,18 @@ TEST_F(UnpackArchiveTest, UnpacksFilesFoldersAndLinksInside) {
   }
 }
 
+TEST_F(UnpackArchiveTest, TheFolderMayLieBehindASymlink) {
+  // As /data -> /mnt/data on many computers.
+  ASSERT_TRUE(fs_.MakeFolders(At("mnt/data/model")).ok());
+  ASSERT_TRUE(fs_.SwitchSymlink("mnt/data", At("data")).ok());
+  ASSERT_TRUE(
+      RunCommandOk({.argv = {"sh", "-ec", "cd " + folder_ + "; ln -s sub/file in/link; tar cf a.tar -C in ."}}).ok());
+  const absl::Status status = UnpackArchive(At("a.tar"), At("data/model"));
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(fs_.ReadFile(At("mnt/data/model/sub/file")).value(), "content");
+  EXPECT_EQ(fs_.ReadFile(At("data/model/link")).value(), "content");
+}
+
 TEST_F(UnpackArchiveTest, RefusesPathsThatLeadOutside) {
   EXPECT_TRUE(absl::IsInvalidArgument(Unpack("tar cPf a.tar --transform 's,^secret,../evil,' secret")));
   EXPECT_FALSE(fs_.Exists(At("evil")));
