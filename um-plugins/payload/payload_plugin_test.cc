@@ -238,6 +238,24 @@ TEST(PayloadPluginTest, PowerCutAtEveryCallOfAHalfDoneStartIsRevertedWhole) {
   }
 }
 
+TEST(PayloadPluginTest, TheNewNameIsDurableBeforeTheLossOfTheOldOneIs) {
+  // Checked by the calls: the fake disk keeps both ends of a rename when either folder is synced, a real one need not.
+  for (const bool unpack : {false, true}) {
+    Unit unit;
+    unit.unpack_ = unpack;
+    unit.RestartProcess();
+    std::vector<std::string> calls;
+    unit.fs_.SetObserver([&calls](std::string_view call, const std::string& path) {
+      const std::string text = absl::StrCat(std::string(call), " ", path);
+      if (text.starts_with("rename /data/model/versions/")) calls = {"rename"};
+      if (text == "sync folder /data/model/versions" || text == "sync folder /data/model/staging")
+        calls.push_back(text);
+    });
+    ASSERT_TRUE(unit.plugin_->Prepare({unit.Version("model", "1")}, unit.operation_).ok());
+    EXPECT_THAT(calls, ElementsAre("rename", "sync folder /data/model/versions", "sync folder /data/model/staging"));
+  }
+}
+
 TEST(PayloadPluginTest, AFailedReloadFailsTheStartAndIsReverted) {
   Unit unit;
   unit.Install("1");
