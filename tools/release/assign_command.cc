@@ -1,5 +1,6 @@
 // assign
 #include <iostream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -125,8 +126,12 @@ A unit refuses a lower sequence; a release that failed there is tried again only
                                 [&options] { return Assign(options); });
   assign->add_option("--namespace", options.name_space, "as in the key set")->required();
   assign->add_option("--unit", options.unit, "unit_id of the unit")->required();
-  assign->add_option("--sequence", options.sequence, "higher than any before for this unit")->required();
-  assign->add_option("--attempt", options.attempt, "higher to try the same again")->capture_default_str();
+  assign->add_option("--sequence", options.sequence, "higher than any before for this unit; 1 to 2^53")
+      ->required()
+      ->check(WholeNumber(1));
+  assign->add_option("--attempt", options.attempt, "higher to try the same again")
+      ->capture_default_str()
+      ->check(WholeNumber(0, std::numeric_limits<uint32_t>::max()));
   assign->add_option("--release", options.releases, "releases, for all of their planes")->required();
   assign->add_option("--base-url", options.base_urls, "http(s) or file URLs, in order of preference");
   assign->add_option("--commit-on", options.commit_on, "health, or verified: by the fleet's verdict")

@@ -11,12 +11,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/crypto/dsse.h"
+#include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/net/message_envelope.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "tandem/release/v1/release.pb.h"
+#include "tools/release/check_desired.h"
 #include "tools/release/command.h"
 
 namespace tandem::release_tool {
@@ -122,6 +124,15 @@ absl::Status WriteBundle(const DesiredEnvelopes& documents, const std::string& a
 
 absl::Status MakeBundle(const BundleOptions& options) {
   ASSIGN_OR_RETURN(const DesiredEnvelopes documents, ReadDocuments(options.documents));
+  // What `verify` would find is found here; artifacts are checked while they are copied.
+  if (documents.key_sets.empty()) {
+    std::cerr << "signatures are not checked without --key-set\n";
+    RETURN_IF_ERROR(CheckDesired(documents, nullptr, absl::Now()));
+  } else {
+    ASSIGN_OR_RETURN(const TrustedKeys keys,
+                     Annotate(TrustedKeys::FromFirst(documents.key_sets.front(), ""), "key set"));
+    RETURN_IF_ERROR(CheckDesired(documents, &keys, absl::Now()));
+  }
   // Under another name until it is whole.
   const std::string partial = options.out + ".part";
   const absl::Status status = WriteBundle(documents, options.artifacts, partial);

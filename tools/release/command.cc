@@ -1,5 +1,6 @@
 #include "tools/release/command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <utility>
@@ -17,6 +18,9 @@
 
 namespace tandem::release_tool {
 namespace {
+
+// Bytes of a file that tell whether it is text.
+constexpr size_t kLookedAt = 512;
 
 absl::Status& ResultOfCommand() {
   static absl::Status& status = *new absl::Status;
@@ -38,6 +42,20 @@ const absl::Status& CommandStatus() { return ResultOfCommand(); }
 absl::StatusOr<std::string> ReadInput(const std::string& path) {
   if (path != "-") return FileSystem::Real().ReadFile(path, kMaxDesiredBytes);
   return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+}
+
+absl::StatusOr<std::optional<std::string>> ReadJsonUnlessBundle(const std::string& path) {
+  absl::StatusOr<std::string> text = ReadInput(path);
+  // What is too large for a document can only be a bundle.
+  if (absl::IsOutOfRange(text.status())) return std::nullopt;
+  if (!text.ok()) return text.status();
+  const size_t first = text->find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
+  if ((*text)[first] == '{') return *std::move(text);
+  const auto is_text = [](unsigned char c) { return c >= ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  if (!std::all_of(text->begin(), text->begin() + std::min(text->size(), kLookedAt), is_text)) return std::nullopt;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " is text, but no JSON object: neither a signed document nor a bundle"));
 }
 
 absl::StatusOr<std::vector<std::string>> ReadInputs(const std::vector<std::string>& paths) {
@@ -99,6 +117,12 @@ absl::StatusOr<absl::Time> ExpiryTime(const ExpiryOptions& options) {
   return absl::Now() + in;
 }
 
+absl::Status CheckNotExpired(const std::string& what, absl::Time expires, absl::Time now) {
+  if (expires > now) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(what, " expired at ", absl::FormatTime(expires, absl::UTCTimeZone())));
+}
+
 void SetTime(google::protobuf::Timestamp* timestamp, absl::Time time) {
   timestamp->set_seconds(absl::ToUnixSeconds(time));
 }
@@ -137,17 +161,33 @@ absl::StatusOr<DesiredEnvelopes> ReadDocuments(const DocumentOptions& options) {
     ASSIGN_OR_RETURN(documents.key_sets, ReadInputs(options.key_sets));
     return documents;
   }
-  absl::StatusOr<std::string> text = ReadInput(options.from);
-  if (text.ok() && text->substr(0, 1) == "{") {
+  ASSIGN_OR_RETURN(std::optional<std::string> text, ReadJsonUnlessBundle(options.from));
+  if (text.has_value()) {
     // A message carries the documents as its payload.
     if (absl::StatusOr<MessageEnvelope> message = DecodeMessage(*text); message.ok()) text = message->payload;
     return Annotate(ParseDesired(*text), options.from);
   }
-  ASSIGN_OR_RETURN(cm::Bundle bundle, cm::OpenBundle(options.from));
-  return DesiredEnvelopes{.assignment = std::move(bundle.documents.assignment),
-                          .releases = std::move(bundle.documents.releases),
-                          .release_list = std::move(bundle.documents.release_list),
-                          .key_sets = std::move(bundle.documents.key_sets)};
+  ASSIGN_OR_RETURN(const cm::Bundle bundle, cm::OpenBundle(options.from));
+  return DocumentsOf(bundle);
+}
+
+DesiredEnvelopes DocumentsOf(const cm::Bundle& bundle) {
+  return {.assignment = bundle.documents.assignment,
+          .releases = bundle.documents.releases,
+          .release_list = bundle.documents.release_list,
+          .key_sets = bundle.documents.key_sets};
+}
+
+CLI::Validator WholeNumber(uint64_t least, uint64_t most) {
+  // CLI11's own conversion takes a sign, and wraps around.
+  return CLI::Validator(
+      [least, most](const std::string& text) {
+        uint64_t number = 0;
+        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+        if (digits && absl::SimpleAtoi(text, &number) && number >= least && number <= most) return std::string();
+        return absl::StrCat("\"", text, "\" is not a whole number from ", least, " to ", most);
+      },
+      "", "");
 }
 
 }  // namespace tandem::release_tool

@@ -2,8 +2,10 @@
 #ifndef TANDEM_TOOLS_RELEASE_COMMAND_H_
 #define TANDEM_TOOLS_RELEASE_COMMAND_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cm/artifacts/bundle.h"
 #include "common/crypto/desired_documents.h"
 #include "common/crypto/keys.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -43,6 +46,9 @@ void AddDeployCommand(CLI::App& app);
 
 // A file, or "-" for standard input; errors name it.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
+// A signed document, a message or a `desired` file; nullopt when the file can only be a bundle. INVALID_ARGUMENT:
+// neither, and what it is instead.
+absl::StatusOr<std::optional<std::string>> ReadJsonUnlessBundle(const std::string& path);
 absl::StatusOr<std::vector<std::string>> ReadInputs(const std::vector<std::string>& paths);
 // To a file as a whole, or to standard output for "" and "-"; one newline at the end.
 absl::Status WriteOutput(const std::string& path, const std::string& text);
@@ -58,6 +64,8 @@ void AddExpiryOptions(CLI::App& command, ExpiryOptions& options, const std::stri
 absl::StatusOr<absl::Time> ExpiryTime(const ExpiryOptions& options);
 absl::StatusOr<absl::Time> ParseTimeText(const std::string& text);
 absl::StatusOr<absl::Duration> ParseDurationText(const std::string& text);
+// FAILED_PRECONDITION with the time when `what` is no longer in force.
+absl::Status CheckNotExpired(const std::string& what, absl::Time expires, absl::Time now);
 void SetTime(google::protobuf::Timestamp* timestamp, absl::Time time);
 
 // SHA-256 of the payload of a DSSE envelope (not verified).
@@ -75,6 +83,12 @@ struct DocumentOptions {
 };
 void AddDocumentOptions(CLI::App& command, DocumentOptions& options);
 absl::StatusOr<DesiredEnvelopes> ReadDocuments(const DocumentOptions& options);
+DesiredEnvelopes DocumentsOf(const cm::Bundle& bundle);
+
+// Numbers that are signed or compared by units: nothing but digits, from `least`; JSON readers everywhere must take
+// them, so at most 2^53.
+inline constexpr uint64_t kLargestNumber = uint64_t{1} << 53;
+CLI::Validator WholeNumber(uint64_t least, uint64_t most = kLargestNumber);
 
 }  // namespace tandem::release_tool
 

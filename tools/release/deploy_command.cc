@@ -1,4 +1,5 @@
 // deploy: one unit, without a fleet
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -27,6 +28,7 @@ namespace tandem::release_tool {
 namespace {
 
 using release::v1::Assignment;
+using release::v1::Release;
 
 struct DeployOptions {
   DocumentOptions documents;
@@ -81,8 +83,9 @@ class Inbox {
 // The least a cloud does for one unit: hears it out, acknowledges, answers a provisional report, and knows the end.
 class Deployment {
  public:
-  Deployment(Assignment assignment, std::string verdict, MqttClient& client)
+  Deployment(Assignment assignment, std::vector<Release> releases, std::string verdict, MqttClient& client)
       : assignment_(std::move(assignment)),
+        releases_(std::move(releases)),
         verdict_(std::move(verdict)),
         topics_(assignment_.namespace_(), assignment_.unit_id()),
         client_(client) {}
@@ -113,6 +116,40 @@ class Deployment {
     return report.sequence() == assignment_.sequence() && report.attempt() == assignment_.attempt();
   }
 
+  // What of a report is not as assigned; empty: it runs all of it. A sequence that the unit has taken before, with
+  // other releases, is reported as ours, too.
+  template <typename Report>
+  std::string Difference(const Report& report) const {
+    std::map<std::string, unit::v1::PlaneReport> planes;
+    for (const auto& plane : report.planes()) planes[plane.plane()] = plane;
+    for (const auto& wanted : assignment_.planes()) {
+      const std::string name = release::v1::Plane_Name(wanted.plane());
+      const unit::v1::PlaneReport& plane = planes[name];
+      if (plane.release_digest() == HexEncode(wanted.release_digest())) continue;
+      return absl::StrCat(
+          name, " is on ",
+          plane.release_digest().empty() ? "no release" : absl::StrCat("release \"", plane.release_id(), "\""));
+    }
+    for (const auto& component : report.components()) {
+      std::set<std::string> wanted;
+      for (const Release& release : releases_) {
+        for (const auto& part : release.components()) {
+          const bool it = part.component_type() == component.component_type() &&
+                          (part.component_id().empty() || part.component_id() == component.component_id());
+          if (it && Assigned(part.plane())) wanted.insert(part.version());
+        }
+      }
+      if (wanted.empty() || wanted.contains(component.version())) continue;
+      return absl::StrCat(component.component_id(), " is on ", component.version(), ", not on ",
+                          absl::StrJoin(wanted, " or "));
+    }
+    return "";
+  }
+
+  bool Assigned(release::v1::Plane plane) const {
+    return std::ranges::any_of(assignment_.planes(), [&](const auto& wanted) { return wanted.plane() == plane; });
+  }
+
   void Tell(const std::string& state, const std::string& text) {
     std::cout << absl::FormatTime("%H:%M:%S", absl::Now(), absl::LocalTimeZone()) << "  " << state
               << std::string(state.size() < 14 ? 14 - state.size() : 1, ' ') << text << std::endl;
@@ -120,7 +157,13 @@ class Deployment {
 
   std::optional<absl::Status> HandleFeedback(const MessageEnvelope& envelope) {
     unit::v1::Feedback feedback;
-    if (!MessageFromJson(envelope.payload, feedback).ok() || !IsOurs(feedback)) return std::nullopt;
+    if (!MessageFromJson(envelope.payload, feedback).ok()) return std::nullopt;
+    if (feedback.state() == "refused" && feedback.sequence() == 0) {
+      // Of what the unit could not read, or an older CM's: maybe ours.
+      Tell(feedback.state(), feedback.reason());
+      return std::nullopt;
+    }
+    if (!IsOurs(feedback)) return std::nullopt;
     Tell(feedback.state(), feedback.reason());
     if (feedback.state() == "refused" || feedback.state() == "reverted" || feedback.state() == "needs_service") {
       return absl::FailedPreconditionError(absl::StrCat("the unit says ", feedback.state(), ": ", feedback.reason()));
@@ -134,6 +177,11 @@ class Deployment {
     std::vector<std::string> versions;
     for (const auto& component : applied.components()) {
       versions.push_back(absl::StrCat(component.component_id(), " ", component.version()));
+    }
+    if (const std::string difference = Difference(applied); !difference.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("nothing was done: the unit has taken sequence ", assignment_.sequence(), " attempt ",
+                       assignment_.attempt(), " before, and now ", difference, "; assign with a higher --sequence"));
     }
     Tell("applied", absl::StrJoin(versions, ", "));
     return absl::OkStatus();
@@ -162,11 +210,7 @@ class Deployment {
     if (!MessageFromJson(envelope.payload, reported).ok() || !IsOurs(reported) || reported.phase() != "Idle") {
       return std::nullopt;
     }
-    std::map<std::string, std::string> planes;
-    for (const auto& plane : reported.planes()) planes[plane.plane()] = plane.release_digest();
-    for (const auto& wanted : assignment_.planes()) {
-      if (planes[release::v1::Plane_Name(wanted.plane())] != HexEncode(wanted.release_digest())) return std::nullopt;
-    }
+    if (!Difference(reported).empty()) return std::nullopt;
     Tell("installed", "the unit runs what is assigned");
     return absl::OkStatus();
   }
@@ -193,6 +237,7 @@ class Deployment {
   }
 
   const Assignment assignment_;
+  const std::vector<Release> releases_;
   const std::string verdict_;
   const UnitTopics topics_;
   MqttClient& client_;
@@ -207,6 +252,17 @@ absl::StatusOr<Assignment> ReadAssignment(const DesiredEnvelopes& documents) {
   }
   RETURN_IF_ERROR(CheckAssignment(assignment));
   return assignment;
+}
+
+absl::StatusOr<std::vector<Release>> ReadReleases(const DesiredEnvelopes& documents) {
+  std::vector<Release> releases;
+  for (const std::string& text : documents.releases) {
+    ASSIGN_OR_RETURN(const DsseEnvelope envelope, ParseDsse(text));
+    if (envelope.payload_type != kReleaseType || !releases.emplace_back().ParseFromString(envelope.payload)) {
+      return absl::InvalidArgumentError("a release cannot be read");
+    }
+  }
+  return releases;
 }
 
 absl::StatusOr<MqttOptions> MqttOptionsFrom(const DeployOptions& options) {
@@ -250,6 +306,7 @@ absl::Status PublishDesired(const DesiredEnvelopes& documents, const Assignment&
 absl::Status Deploy(const DeployOptions& options) {
   ASSIGN_OR_RETURN(const DesiredEnvelopes documents, ReadDocuments(options.documents));
   ASSIGN_OR_RETURN(const Assignment assignment, ReadAssignment(documents));
+  ASSIGN_OR_RETURN(const std::vector<Release> releases, ReadReleases(documents));
   ASSIGN_OR_RETURN(const absl::Duration timeout, ParseDurationText(options.timeout));
   ASSIGN_OR_RETURN(MqttOptions mqtt, MqttOptionsFrom(options));
   const absl::Time deadline = absl::Now() + timeout;
@@ -275,7 +332,7 @@ absl::Status Deploy(const DeployOptions& options) {
             << assignment.unit_id() << std::endl;
   if (options.publish_only) return absl::OkStatus();
 
-  Deployment deployment(assignment, options.verdict, *client);
+  Deployment deployment(assignment, releases, options.verdict, *client);
   for (;;) {
     const std::optional<MqttMessage> message = inbox.Take(deadline);
     if (!message.has_value()) {
@@ -295,7 +352,8 @@ void AddDeployCommand(CLI::App& app) {
 Example:
   tandem-release deploy --broker mqtts://broker.example.com:8883 --ca ca.pem --cert me.pem --cert-key me.key \
       --assignment assignment.json --release site/releases/gw-2.json --list list.json --key-set keys-1.json
-Exit codes: 0 the unit applied it, 1 it refused, reverted, or did not finish in time.)",
+Exit codes, for scripts: 0 the unit runs what is assigned; 1 it refused or reverted it, needs service, has taken this
+sequence before with another release, or did not finish in time: the last line says which.)",
                                 [&options] { return Deploy(options); });
   AddDocumentOptions(*deploy, options.documents);
   deploy->add_option("--broker", options.broker, "mqtts://host:8883, or mqtt://localhost:1883")->required();

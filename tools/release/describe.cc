@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -89,10 +90,7 @@ absl::StatusOr<Json> DescribeDesired(const std::string& text) {
 
 absl::StatusOr<Json> DescribeBundle(const std::string& path) {
   ASSIGN_OR_RETURN(const cm::Bundle bundle, cm::OpenBundle(path));
-  ASSIGN_OR_RETURN(const std::string desired, SerializeDesired({.assignment = bundle.documents.assignment,
-                                                                .releases = bundle.documents.releases,
-                                                                .release_list = bundle.documents.release_list,
-                                                                .key_sets = bundle.documents.key_sets}));
+  ASSIGN_OR_RETURN(const std::string desired, SerializeDesired(DocumentsOf(bundle)));
   ASSIGN_OR_RETURN(Json result, DescribeDesired(desired));
   result["artifacts"] = Json::array();
   for (const auto& [digest, range] : bundle.artifacts) {
@@ -102,10 +100,8 @@ absl::StatusOr<Json> DescribeBundle(const std::string& path) {
 }
 
 absl::StatusOr<Json> DescribeFile(const std::string& path) {
-  absl::StatusOr<std::string> text = ReadInput(path);
-  // What is too large for a document can only be a bundle.
-  if (!text.ok() && !absl::IsOutOfRange(text.status())) return text.status();
-  if (!text.ok() || text->substr(0, 1) != "{") return DescribeBundle(path);
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, ReadJsonUnlessBundle(path));
+  if (!text.has_value()) return DescribeBundle(path);
   ASSIGN_OR_RETURN(const nlohmann::json object, Annotate(ParseStrictJson(*text), path));
   if (object.contains("payloadType")) return Annotate(DescribeEnvelope(*text), path);
   if (object.contains("v")) {

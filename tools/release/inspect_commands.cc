@@ -1,11 +1,11 @@
 // inspect, verify
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cm/artifacts/bundle.h"
@@ -15,6 +15,7 @@
 #include "common/crypto/signed_metadata.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
+#include "tools/release/check_desired.h"
 #include "tools/release/command.h"
 #include "tools/release/describe.h"
 
@@ -32,12 +33,6 @@ struct VerifyOptions {
   std::vector<std::string> key_sets;
   std::string at;
 };
-
-absl::Status CheckNotExpired(const std::string& what, absl::Time expires, absl::Time now) {
-  if (expires > now) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(what, " expired at ", absl::FormatTime(expires, absl::UTCTimeZone())));
-}
 
 absl::Status VerifyEnvelope(const std::string& envelope, const TrustedKeys& keys, absl::Time now) {
   ASSIGN_OR_RETURN(const DsseEnvelope parsed, ParseDsse(envelope));
@@ -73,25 +68,15 @@ absl::Status VerifyArtifact(const cm::FileRange& range, const std::string& sha25
   return absl::DataLossError(absl::StrCat("artifact ", HexEncode(sha256), " does not match its name"));
 }
 
-// The desired state as a whole: every named release is there, genuine and listed, every artifact there and intact.
-absl::Status VerifyBundle(const std::string& path, TrustedKeys keys, absl::Time now) {
+// The desired state as a whole, and every artifact there and intact.
+absl::Status VerifyBundle(const std::string& path, const TrustedKeys& keys, absl::Time now) {
   ASSIGN_OR_RETURN(const cm::Bundle bundle, cm::OpenBundle(path));
-  ASSIGN_OR_RETURN(KeySetWalk walk, Annotate(WalkKeySets(keys, bundle.documents.key_sets, now), "key sets"));
-  keys = std::move(walk.keys);
-  RETURN_IF_ERROR(Annotate(VerifyEnvelope(bundle.documents.assignment, keys, now), "assignment"));
-  RETURN_IF_ERROR(Annotate(VerifyEnvelope(bundle.documents.release_list, keys, now), "release list"));
-  ASSIGN_OR_RETURN(const Signed<Assignment> assignment, OpenAssignment(bundle.documents.assignment, keys));
-  ASSIGN_OR_RETURN(const Signed<ReleaseList> list, OpenReleaseList(bundle.documents.release_list, keys));
-  std::vector<std::string> present;
+  RETURN_IF_ERROR(CheckDesired(DocumentsOf(bundle), &keys, now));
   for (const std::string& envelope : bundle.documents.releases) {
-    ASSIGN_OR_RETURN(const Signed<Release> release, Annotate(OpenRelease(envelope, keys), "release"));
-    const auto& listed = list.document.release_digests();
-    if (std::find(listed.begin(), listed.end(), release.digest) == listed.end()) {
-      return absl::PermissionDeniedError(
-          absl::StrCat("release \"", release.document.release_id(), "\" is not in the release list"));
-    }
-    present.push_back(release.digest);
-    for (const auto& component : release.document.components()) {
+    ASSIGN_OR_RETURN(const DsseEnvelope parsed, ParseDsse(envelope));
+    Release release;
+    release.ParseFromString(parsed.payload);
+    for (const auto& component : release.components()) {
       const auto found = bundle.artifacts.find(component.sha256());
       if (found == bundle.artifacts.end() || found->second.size != component.size()) {
         return absl::NotFoundError(absl::StrCat("artifact ", HexEncode(component.sha256()), " of ",
@@ -99,20 +84,13 @@ absl::Status VerifyBundle(const std::string& path, TrustedKeys keys, absl::Time 
       }
     }
   }
-  for (const auto& plane : assignment.document.planes()) {
-    if (std::find(present.begin(), present.end(), plane.release_digest()) == present.end()) {
-      return absl::NotFoundError(absl::StrCat("release ", HexEncode(plane.release_digest()), " is missing"));
-    }
-  }
   for (const auto& [sha256, range] : bundle.artifacts) RETURN_IF_ERROR(VerifyArtifact(range, sha256));
   return absl::OkStatus();
 }
 
 absl::Status VerifyFile(const std::string& path, const TrustedKeys& keys, absl::Time now) {
-  absl::StatusOr<std::string> text = ReadInput(path);
-  if (!text.ok() && !absl::IsOutOfRange(text.status())) return text.status();
-  if (text.ok() && absl::StartsWith(*text, "{")) return VerifyEnvelope(*text, keys, now);
-  return VerifyBundle(path, keys, now);
+  ASSIGN_OR_RETURN(const std::optional<std::string> json, ReadJsonUnlessBundle(path));
+  return json.has_value() ? VerifyEnvelope(*json, keys, now) : VerifyBundle(path, keys, now);
 }
 
 absl::Status Verify(const VerifyOptions& options) {

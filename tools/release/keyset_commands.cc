@@ -106,7 +106,8 @@ absl::Status Rotate(const KeySetOptions& options) {
 void AddRoleOptions(CLI::App& command, const std::string& name, RoleOptions& options, bool required) {
   command.add_option("--" + name, options.keys, "PEM files of the " + name + " keys, public or private")
       ->required(required);
-  command.add_option("--" + name + "-threshold", options.threshold, "how many of them must sign");
+  command.add_option("--" + name + "-threshold", options.threshold, "how many of them must sign")
+      ->check(WholeNumber(1, kMaxRoleKeys));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // create, sign, list
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -7,9 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cm/health/probe.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/dsse.h"
+#include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/image/chunk_index.h"
@@ -37,6 +40,7 @@ struct CreateOptions {
 struct SignOptions {
   std::string file;
   std::vector<std::string> keys;
+  std::vector<std::string> key_sets;
   std::string out;
 };
 
@@ -130,10 +134,52 @@ absl::Status Create(const CreateOptions& options) {
   return absl::OkStatus();
 }
 
+// The role whose keys sign documents of this type.
+absl::StatusOr<KeyRole> RoleFor(const std::string& payload_type) {
+  if (payload_type == kReleaseType || payload_type == kReleaseListType) return KeyRole::kRelease;
+  if (payload_type == kAssignmentType) return KeyRole::kAssignment;
+  if (payload_type == kKeySetType) return KeyRole::kRoot;
+  return absl::InvalidArgumentError(absl::StrCat("nobody signs documents of type ", payload_type));
+}
+
+bool HasKey(const RoleKeys& role, const PublicKey& key) {
+  return std::find(role.keys.begin(), role.keys.end(), key) != role.keys.end();
+}
+
+// A root key of the next key set is in that document only.
+bool IsOwnRootKey(const DsseEnvelope& envelope, const PublicKey& key) {
+  release::v1::KeySet key_set;
+  if (envelope.payload_type != kKeySetType || !key_set.ParseFromString(envelope.payload)) return false;
+  const auto& keys = key_set.root().keys();
+  return std::any_of(keys.begin(), keys.end(), [&](const auto& own) { return own.der() == key.der(); });
+}
+
+absl::Status CheckRoles(const DsseEnvelope& envelope, const std::vector<PrivateKey>& keys,
+                        const std::vector<std::string>& key_files, const TrustedKeys& trusted) {
+  ASSIGN_OR_RETURN(const KeyRole wanted, RoleFor(envelope.payload_type));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const PublicKey& key = keys[i].public_key();
+    if (HasKey(trusted.role(wanted), key) || IsOwnRootKey(envelope, key)) continue;
+    std::vector<std::string> roles;
+    for (const KeyRole role : {KeyRole::kRoot, KeyRole::kRelease, KeyRole::kAssignment}) {
+      if (HasKey(trusted.role(role), key)) roles.emplace_back(KeyRoleName(role));
+    }
+    return absl::PermissionDeniedError(absl::StrCat(
+        key_files[i], roles.empty() ? " is in no role of the key set" : " is a key of role ",
+        absl::StrJoin(roles, " and "), "; this document is signed by role ", std::string(KeyRoleName(wanted))));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Sign(const SignOptions& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadInput(options.file));
   ASSIGN_OR_RETURN(DsseEnvelope envelope, Annotate(ParseDsse(text), options.file));
   ASSIGN_OR_RETURN(const std::vector<PrivateKey> keys, LoadPrivateKeys(options.keys));
+  if (!options.key_sets.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> chain, ReadInputs(options.key_sets));
+    ASSIGN_OR_RETURN(const TrustedKeys trusted, Annotate(LoadKeySetChain(chain, ""), "--key-set"));
+    RETURN_IF_ERROR(CheckRoles(envelope, keys, options.keys, trusted));
+  }
   for (const PrivateKey& key : keys) RETURN_IF_ERROR(SignDsse(envelope, key));
   RETURN_IF_ERROR(WriteOutput(options.out.empty() ? options.file : options.out, SerializeDsse(envelope)));
   std::cerr << envelope.signatures.size() << " signature(s)\n";
@@ -201,10 +247,12 @@ Writes site/artifacts/<sha256> and site/releases/<release_id>.json; base URL of 
 
   auto& signing = Own<SignOptions>();
   CLI::App* sign = AddCommand(app, "sign", "Adds signatures to a document, for a threshold of several keys",
-                              "\nExample:\n  tandem-release sign site/releases/gw-1.json --key release-2.pem",
+                              "\nExample:\n  tandem-release sign site/releases/gw-1.json --key release-2.pem "
+                              "--key-set keys-1.json",
                               [&signing] { return Sign(signing); });
   sign->add_option("file", signing.file, "any signed document; changed in place")->required();
   sign->add_option("--key", signing.keys, "private keys")->required();
+  sign->add_option("--key-set", signing.key_sets, "the key sets, oldest first: refuses a key of another role");
   sign->add_option("--out", signing.out, "write here instead");
 
   auto& listing = Own<ListOptions>();
@@ -216,7 +264,7 @@ Examples:
                               [&listing] { return List(listing); });
   list->add_option("--namespace", listing.name_space, "as in the key set");
   list->add_option("--from", listing.from, "the list so far; its version rises by one");
-  list->add_option("--version", listing.version, "must not fall: units refuse an older one");
+  list->add_option("--version", listing.version, "must not fall: units refuse an older one")->check(WholeNumber(1));
   list->add_option("--release", listing.releases, "releases to add: files or digests");
   list->add_option("--withdraw", listing.withdrawn, "releases to take out: units refuse them from now on");
   AddExpiryOptions(*list, listing.expiry, "30d");

@@ -16,6 +16,8 @@
 #include "cm/artifacts/bundle.h"
 #include "cm/cloud/mqtt_bridge.h"
 #include "cm/trust/verifier.h"
+#include "common/crypto/desired_documents.h"
+#include "common/crypto/sha256.h"
 #include "common/process/run_command.h"
 #include "common/storage/file_system.h"
 #include "nlohmann/json.hpp"
@@ -140,8 +142,68 @@ TEST_F(ReleaseToolTest, ATooSmallNumberOfSignaturesIsFound) {
 
 TEST_F(ReleaseToolTest, AWithdrawnReleaseIsRefusedByTheUnit) {
   Ok("list --from @/list.json --withdraw @/site/releases/gw-2.json --key @/rel1.pem @/rel2.pem --out @/list.json");
-  MakeBundle();
-  EXPECT_EQ(AsUnit(cm::OpenBundle(folder_ + "/b.tar")->documents).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(Fails(absl::StrCat("bundle ", kDocuments, " --artifacts @/site/artifacts --out @/b.tar")),
+              HasSubstr("not in the release list"));
+  const DesiredEnvelopes desired = *ParseDesired(Ok(absl::StrCat("desired --bare ", kDocuments)));
+  EXPECT_EQ(AsUnit({.assignment = desired.assignment,
+                    .releases = desired.releases,
+                    .release_list = desired.release_list,
+                    .key_sets = desired.key_sets})
+                .status()
+                .code(),
+            absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(ReleaseToolTest, ABundleThatAUnitWouldRefuseIsNotMade) {
+  const std::string bundle = absl::StrCat("bundle ", kDocuments, " --artifacts @/site/artifacts --out @/b.tar");
+  const std::string assign =
+      "assign --namespace acme --unit gw --base-url http://127.0.0.1:1/ --key @/online.pem --out @/assignment.json ";
+  Ok(assign + "--sequence 8 --release @/site/releases/gw-2.json --expires 2020-01-01");
+  EXPECT_THAT(Fails(bundle), HasSubstr("the assignment expired at 2020"));
+  Write("spec.yaml",
+        "namespace: acme\nrelease_id: gw-3\ncomponents: [{component_type: maps, version: 9, file: maps.bin}]\n");
+  Ok("create --spec @/spec.yaml --out @/site --key @/rel1.pem @/rel2.pem");
+  Ok(assign + "--sequence 8 --release @/site/releases/gw-3.json");
+  EXPECT_THAT(Fails(bundle), HasSubstr("which the assignment names, is missing"));
+  Ok(assign + "--sequence 8 --release @/site/releases/gw-2.json");
+  EXPECT_THAT(
+      Fails(absl::StrCat("bundle --assignment @/list.json --release @/site/releases/gw-2.json --list @/list.json "
+                         "--artifacts @/site/artifacts --out @/b.tar")),
+      HasSubstr("assignment: it is no "));
+  EXPECT_FALSE(FileSystem::Real().Exists(folder_ + "/b.tar"));
+}
+
+TEST_F(ReleaseToolTest, OnlyNumbersThatEverybodyReadsAreSigned) {
+  for (const char* sequence :
+       {"-1", "0", "+1", "1e3", "9007199254740993", "18446744073709551615", "-18446744073709551615"}) {
+    const CommandResult result =
+        Run(absl::StrCat("assign --namespace acme --unit gw --release @/site/releases/gw-2.json --key @/online.pem "
+                         "--out @/never.json --sequence=",
+                         sequence));
+    EXPECT_EQ(result.exit_code, 2) << sequence;
+    EXPECT_THAT(result.error_output, HasSubstr("not a whole number from 1")) << sequence;
+  }
+  EXPECT_FALSE(FileSystem::Real().Exists(folder_ + "/never.json"));
+}
+
+TEST_F(ReleaseToolTest, AKeyOfAnotherRoleDoesNotSign) {
+  const std::string refused = Fails("sign @/list.json --key @/online.pem --key-set @/keys.json");
+  EXPECT_THAT(refused, HasSubstr("online.pem is a key of role assignment; this document is signed by role release"));
+  EXPECT_THAT(Fails("sign @/assignment.json --key @/root.pem --key-set @/keys.json"), HasSubstr("of role root"));
+  Ok("key new --out @/stranger.pem");
+  EXPECT_THAT(Fails("sign @/list.json --key @/stranger.pem --key-set @/keys.json"), HasSubstr("in no role"));
+  Ok("sign @/list.json --key @/rel2.pem --key-set @/keys.json");
+  Ok("keyset rotate --from @/keys.json --root @/root.pem @/stranger.pem.pub --sign @/root.pem --out @/keys2.json");
+  Ok("sign @/keys2.json --key @/stranger.pem --key-set @/keys.json");
+}
+
+TEST_F(ReleaseToolTest, WhatIsNoDocumentIsCalledWhatItIs) {
+  Write("empty", "");
+  Write("text", "hello\n");
+  for (const char* command : {"inspect ", "verify --key-set @/keys.json "}) {
+    EXPECT_THAT(Fails(absl::StrCat(command, "@/empty")), HasSubstr("empty is empty")) << command;
+    EXPECT_THAT(Fails(absl::StrCat(command, "@/text")), HasSubstr("is text, but no JSON object")) << command;
+  }
 }
 
 TEST_F(ReleaseToolTest, KeysRotate) {
@@ -218,11 +280,20 @@ class DeployTest : public ReleaseToolTest {
     feedback.set_reason(reason);
     ASSERT_TRUE(unit_->QueueFeedback(feedback).ok());
   }
-  static unit::v1::Applied Applied() {
+  // As a unit reports that has done what was assigned to it.
+  unit::v1::Applied Applied() {
     unit::v1::Applied applied;
     applied.set_sequence(7);
     applied.add_components()->set_component_id("rootfs");
+    applied.mutable_components(0)->set_component_type("linux");
     applied.mutable_components(0)->set_version("2.0.0");
+    const auto accepted = AsUnit(desired_[0]);
+    for (const auto& plane : accepted->assignment.planes()) {
+      unit::v1::PlaneReport& report = *applied.add_planes();
+      report.set_plane(release::v1::Plane_Name(plane.plane()));
+      report.set_release_digest(HexEncode(plane.release_digest()));
+      report.set_release_id("gw-2");
+    }
     return applied;
   }
 
@@ -258,6 +329,44 @@ TEST_F(DeployTest, EndsWithOneAndTheReasonWhenTheUnitReverted) {
   const CommandResult result = Finish();
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.error_output, HasSubstr("probe \"web\" failed: status 500"));
+}
+
+TEST_F(DeployTest, EndsWithOneAndTheReasonWhenTheUnitRefused) {
+  StartUnit();
+  Deploy();
+  ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+  unit::v1::Feedback other;
+  other.set_sequence(6);
+  other.set_state("refused");
+  other.set_reason("of long ago");
+  ASSERT_TRUE(unit_->QueueFeedback(other).ok());
+  Say("refused", "sequence 7 is below 9");
+  const CommandResult result = Finish();
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.error_output, HasSubstr("the unit says refused: sequence 7 is below 9"));
+}
+
+TEST_F(DeployTest, EndsWithOneWhenTheUnitHadThisSequenceBeforeWithAnotherRelease) {
+  for (const bool other_release : {true, false}) {
+    StartUnit();
+    Deploy();
+    ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
+    unit::v1::Applied applied = Applied();
+    if (other_release) {
+      applied.mutable_planes(0)->set_release_digest(std::string(64, 'a'));
+      applied.mutable_planes(0)->set_release_id("gw-1");
+    } else {
+      applied.mutable_components(0)->set_version("1.0.0");
+    }
+    ASSERT_TRUE(unit_->QueueApplied(applied).ok());
+    const CommandResult result = Finish();
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_THAT(result.error_output,
+                HasSubstr(other_release ? "is on release \"gw-1\"" : "rootfs is on 1.0.0, not on 2.0.0"));
+    EXPECT_THAT(result.error_output, HasSubstr("a higher --sequence"));
+    unit_.reset();
+    result_ = absl::UnknownError("runs");
+  }
 }
 
 TEST_F(DeployTest, AnswersAProvisionalReport) {
