@@ -1,6 +1,7 @@
 #include "cm/cloud/mqtt_bridge.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,11 @@ namespace {
 
 constexpr int kSendAtOnce = 50;
 constexpr uint64_t kMaxPasswordFile = 4096;
+
+// A redelivered desired state is answered with the same report again; one that waits already is enough.
+std::string OnceKey(const char* type, const unit::v1::Applied& report) {
+  return absl::StrCat(type, " ", report.sequence(), " ", report.attempt());
+}
 
 }  // namespace
 
@@ -84,7 +90,7 @@ class MqttBridge::Session : public std::enable_shared_from_this<MqttBridge::Sess
   void Stop();
   absl::Status PublishReported(const unit::v1::Reported& reported);
   absl::Status Queue(const char* type, const std::string& topic, const google::protobuf::Message& payload,
-                     bool droppable);
+                     bool droppable, std::string once_key);
   CloudState state() const;
   const UnitTopics& topics() const { return topics_; }
 
@@ -96,8 +102,10 @@ class MqttBridge::Session : public std::enable_shared_from_this<MqttBridge::Sess
     });
   }
 
-  absl::StatusOr<MessageEnvelope> Envelope(const char* type, const google::protobuf::Message& payload);
-  absl::StatusOr<MqttMessage> PresenceMessage(bool online);
+  absl::StatusOr<MessageEnvelope> Envelope(const char* type, const google::protobuf::Message& payload, uint64_t seq);
+  absl::StatusOr<MqttMessage> PresenceMessage(bool online, uint64_t seq);
+  // On the client's thread.
+  std::optional<MqttMessage> NextWill();
   void HandleConnected();
   void HandleDisconnected(const std::string& reason);
   void HandleMessage(const MqttMessage& message);
@@ -111,7 +119,9 @@ class MqttBridge::Session : public std::enable_shared_from_this<MqttBridge::Sess
   const UnitTopics topics_;
   std::unique_ptr<Outbox> outbox_;
   const uint64_t epoch_;
-  uint64_t seq_ = 0;
+  std::atomic<uint64_t> seq_ = 0;
+  // Of the online message of the newest connection attempt; its will has the next number.
+  std::atomic<uint64_t> online_seq_ = 0;
   CloudCallbacks callbacks_;
   std::unique_ptr<MqttClient> client_;
   bool running_ = false;
@@ -126,7 +136,7 @@ absl::Status MqttBridge::Session::Start(CloudCallbacks callbacks) {
   callbacks_ = std::move(callbacks);
   MqttOptions mqtt = options_.mqtt;
   mqtt.client_id = absl::StrCat("tandem-", options_.name_space, "-", options_.unit_id);
-  ASSIGN_OR_RETURN(mqtt.will, PresenceMessage(/*online=*/false));
+  mqtt.will = [this] { return NextWill(); };
   // Paho acknowledges when the handler returns, which only queues; what must not be lost has its own `ack`, or is
   // retained and comes again.
   ASSIGN_OR_RETURN(
@@ -155,40 +165,48 @@ void MqttBridge::Session::Stop() {
   if (!running_) return;
   running_ = false;
   if (timer_.has_value()) loop_.Cancel(*timer_);
-  absl::StatusOr<MqttMessage> goodbye = PresenceMessage(/*online=*/false);
+  absl::StatusOr<MqttMessage> goodbye = PresenceMessage(/*online=*/false, ++seq_);
   client_->Stop(goodbye.ok() ? std::make_optional(*goodbye) : std::nullopt);
   client_ = nullptr;
   connected_ = false;
 }
 
 absl::StatusOr<MessageEnvelope> MqttBridge::Session::Envelope(const char* type,
-                                                              const google::protobuf::Message& payload) {
+                                                              const google::protobuf::Message& payload, uint64_t seq) {
   MessageEnvelope envelope;
   envelope.msg_id = NewMessageId();
   envelope.type = type;
   envelope.ts = clock_.Now();
   envelope.boot_id = options_.boot_id;
   envelope.epoch = epoch_;
-  envelope.seq = ++seq_;
+  envelope.seq = seq;
   ASSIGN_OR_RETURN(envelope.payload, MessageToJson(payload));
   return envelope;
 }
 
-absl::StatusOr<MqttMessage> MqttBridge::Session::PresenceMessage(bool online) {
+absl::StatusOr<MqttMessage> MqttBridge::Session::PresenceMessage(bool online, uint64_t seq) {
   unit::v1::Presence presence;
   presence.set_online(online);
   presence.set_boot_id(options_.boot_id);
   presence.mutable_since()->set_seconds(absl::ToUnixSeconds(online ? connected_since_ : clock_.Now()));
-  ASSIGN_OR_RETURN(const MessageEnvelope envelope, Envelope(kPresenceMessage, presence));
+  ASSIGN_OR_RETURN(const MessageEnvelope envelope, Envelope(kPresenceMessage, presence, seq));
   ASSIGN_OR_RETURN(std::string json, EncodeMessage(envelope));
   return MqttMessage{.topic = topics_.presence, .payload = std::move(json), .retained = true};
+}
+
+std::optional<MqttMessage> MqttBridge::Session::NextWill() {
+  // Receivers go by (epoch, seq): the will must be newer than the online message of the connection that it ends.
+  const uint64_t online = seq_.fetch_add(2) + 1;
+  online_seq_ = online;
+  absl::StatusOr<MqttMessage> will = PresenceMessage(/*online=*/false, online + 1);
+  return will.ok() ? std::make_optional(*std::move(will)) : std::nullopt;
 }
 
 void MqttBridge::Session::HandleConnected() {
   connected_ = true;
   error_.clear();
   connected_since_ = clock_.Now();
-  if (absl::StatusOr<MqttMessage> presence = PresenceMessage(/*online=*/true); presence.ok()) {
+  if (absl::StatusOr<MqttMessage> presence = PresenceMessage(/*online=*/true, online_seq_); presence.ok()) {
     client_->Publish(*presence).IgnoreError();
   }
   SendReported();
@@ -255,7 +273,7 @@ absl::Status MqttBridge::Session::PublishReported(const unit::v1::Reported& repo
 
 void MqttBridge::Session::SendReported() {
   if (!connected_ || !reported_.has_value()) return;
-  absl::StatusOr<MessageEnvelope> envelope = Envelope(kReportedMessage, *reported_);
+  absl::StatusOr<MessageEnvelope> envelope = Envelope(kReportedMessage, *reported_, ++seq_);
   if (!envelope.ok()) return;
   absl::StatusOr<std::string> json = EncodeMessage(*envelope);
   if (!json.ok()) return;
@@ -264,8 +282,9 @@ void MqttBridge::Session::SendReported() {
 }
 
 absl::Status MqttBridge::Session::Queue(const char* type, const std::string& topic,
-                                        const google::protobuf::Message& payload, bool droppable) {
-  ASSIGN_OR_RETURN(const MessageEnvelope envelope, Envelope(type, payload));
+                                        const google::protobuf::Message& payload, bool droppable,
+                                        std::string once_key) {
+  ASSIGN_OR_RETURN(const MessageEnvelope envelope, Envelope(type, payload, ++seq_));
   ASSIGN_OR_RETURN(std::string json, EncodeMessage(envelope));
   RETURN_IF_ERROR(outbox_->Add({.epoch = envelope.epoch,
                                 .seq = envelope.seq,
@@ -273,7 +292,8 @@ absl::Status MqttBridge::Session::Queue(const char* type, const std::string& top
                                 .type = type,
                                 .topic = topic,
                                 .json = std::move(json),
-                                .droppable = droppable}));
+                                .droppable = droppable,
+                                .once_key = std::move(once_key)}));
   SendDue();
   return absl::OkStatus();
 }
@@ -338,13 +358,15 @@ absl::Status MqttBridge::PublishReported(const unit::v1::Reported& reported) {
   return session_->PublishReported(reported);
 }
 absl::Status MqttBridge::QueueFeedback(const unit::v1::Feedback& feedback) {
-  return session_->Queue(kFeedbackMessage, session_->topics().feedback, feedback, /*droppable=*/true);
+  return session_->Queue(kFeedbackMessage, session_->topics().feedback, feedback, /*droppable=*/true, "");
 }
 absl::Status MqttBridge::QueueApplied(const unit::v1::Applied& applied) {
-  return session_->Queue(kAppliedMessage, session_->topics().applied, applied, /*droppable=*/false);
+  return session_->Queue(kAppliedMessage, session_->topics().applied, applied, /*droppable=*/false,
+                         OnceKey(kAppliedMessage, applied));
 }
 absl::Status MqttBridge::QueueProvisional(const unit::v1::Applied& provisional) {
-  return session_->Queue(kProvisionalMessage, session_->topics().provisional, provisional, /*droppable=*/false);
+  return session_->Queue(kProvisionalMessage, session_->topics().provisional, provisional, /*droppable=*/false,
+                         OnceKey(kProvisionalMessage, provisional));
 }
 CloudState MqttBridge::state() const { return session_->state(); }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "common/crypto/desired_documents.h"
 #include "common/net/message_envelope.h"
 #include "common/storage/fake_file_system.h"
@@ -63,14 +64,14 @@ class MqttBridgeTest : public testing::Test {
     return result;
   }
 
-  void StartBridge() {
+  void StartBridge(absl::Duration session_expiry = absl::Minutes(1)) {
     MqttBridgeOptions options;
     options.unit_id = "gw";
     options.name_space = "acme";
     options.state_dir = folder_;
     options.boot_id = "boot-1";
     options.mqtt.url = broker_.url();
-    options.mqtt.session_expiry = absl::Minutes(1);
+    options.mqtt.session_expiry = session_expiry;
     options.mqtt.backoff = {.first = absl::Milliseconds(20), .max = absl::Milliseconds(50)};
     options.outbox.backoff = {.first = absl::Milliseconds(100), .max = absl::Milliseconds(200)};
     absl::StatusOr<std::unique_ptr<MqttBridge>> bridge =
@@ -178,6 +179,45 @@ TEST_F(MqttBridgeTest, PresenceAndReportedAreSaidAtConnectAndGoodbyeAtTheEnd) {
   bridge_->Stop();
   ASSERT_TRUE(
       RunUntil([this] { return HeardOf("presence").back().payload.find("online\":true") == std::string::npos; }));
+}
+
+TEST_F(MqttBridgeTest, EveryWordAboutPresenceIsNewerThanTheOneBefore) {
+  // This broker publishes the will of a client that is pushed out only when its session ends with it.
+  StartBridge(/*session_expiry=*/absl::ZeroDuration());
+  for (int connects = 1; connects <= 2; ++connects) {
+    ASSERT_TRUE(RunUntil([&] { return connections_ == connects; }));
+    auto thief = *MqttClient::Create(
+        {.url = broker_.url(), .client_id = "tandem-acme-gw"},
+        {.connected = [] {}, .disconnected = [](const std::string&) {}, .message = [](const MqttMessage&) {}});
+    thief->Start();
+    ASSERT_TRUE(RunUntil([this] { return !bridge_->state().connected; }));
+    thief->Stop();
+  }
+  ASSERT_TRUE(RunUntil([this] { return connections_ >= 3 && HeardOf("presence").size() >= 5; }));
+  bridge_->Stop();
+  ASSERT_TRUE(RunUntil([this] { return HeardOf("presence").size() >= 6; }));
+  uint64_t newest = 0;
+  std::vector<bool> said;
+  for (const MessageEnvelope& envelope : HeardOf("presence")) {
+    EXPECT_GT(envelope.seq, newest) << envelope.payload;
+    newest = envelope.seq;
+    said.push_back(absl::StrContains(envelope.payload, "online\":true"));
+  }
+  // Online and, by the will or the goodbye, offline in turn.
+  for (size_t i = 0; i < said.size(); ++i) EXPECT_EQ(said[i], i % 2 == 0) << i;
+}
+
+TEST_F(MqttBridgeTest, AReportThatIsMadeAgainWaitsOnce) {
+  broker_.Kill();
+  StartBridge();
+  unit::v1::Applied applied;
+  applied.set_sequence(7);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(bridge_->QueueApplied(applied).ok());
+  EXPECT_EQ(bridge_->state().outbox_messages, 1u);
+  ASSERT_TRUE(bridge_->QueueProvisional(applied).ok());
+  applied.set_attempt(1);
+  ASSERT_TRUE(bridge_->QueueApplied(applied).ok());
+  EXPECT_EQ(bridge_->state().outbox_messages, 3u);
 }
 
 TEST_F(MqttBridgeTest, FeedbackIsSentAgainUntilTheCloudAcknowledges) {

@@ -24,6 +24,9 @@ constexpr char kSchema[] = R"(
   CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 )";
 
+// NULL in rows that the other slot's software added.
+constexpr char kAddOnceKey[] = "ALTER TABLE message ADD COLUMN once_key TEXT";
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(const std::string& path, OutboxOptions options) {
@@ -35,6 +38,10 @@ absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(const std::string& path, Ou
 
 absl::Status Outbox::Load() {
   RETURN_IF_ERROR(db_->Execute(kSchema));
+  bool has_once_key = false;
+  RETURN_IF_ERROR(db_->Query("SELECT 1 FROM pragma_table_info('message') WHERE name = 'once_key'", {},
+                             [&](const Row&) { has_once_key = true; }));
+  if (!has_once_key) RETURN_IF_ERROR(db_->Execute(kAddOnceKey));
   RETURN_IF_ERROR(db_->Query("SELECT row, epoch FROM message ORDER BY row", {}, [&](const Row& row) {
     schedule_.emplace(row.Int(0), Delay{absl::ZeroDuration(), Backoff(options_.backoff)});
     newest_epoch_ = std::max(newest_epoch_, static_cast<uint64_t>(row.Int(1)));
@@ -48,11 +55,15 @@ absl::Status Outbox::Add(const OutboxMessage& message) {
   std::vector<int64_t> dropped_rows;
   Transaction transaction(*db_);
   RETURN_IF_ERROR(Annotate(transaction.status(), "outbox"));
+  bool waits = false;
+  RETURN_IF_ERROR(db_->Query("SELECT 1 FROM message WHERE once_key = ? AND once_key != ''", {message.once_key},
+                             [&](const Row&) { waits = true; }));
+  if (waits) return absl::OkStatus();
   RETURN_IF_ERROR(
-      db_->Query("INSERT INTO message (epoch, seq, msg_id, type, topic, json, droppable) VALUES (?, ?, ?, ?, ?, ?, ?) "
-                 "RETURNING row",
+      db_->Query("INSERT INTO message (epoch, seq, msg_id, type, topic, json, droppable, once_key) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING row",
                  {static_cast<int64_t>(message.epoch), static_cast<int64_t>(message.seq), message.msg_id, message.type,
-                  message.topic, message.json, static_cast<int64_t>(message.droppable)},
+                  message.topic, message.json, static_cast<int64_t>(message.droppable), message.once_key},
                  [&](const Row& row) { added = row.Int(0); }));
   RETURN_IF_ERROR(DropOverLimit(dropped_rows));
   RETURN_IF_ERROR(Annotate(transaction.Commit(), "outbox"));

@@ -29,6 +29,8 @@ struct OutboxMessage {
   std::string json;
   // May go when the outbox is full.
   bool droppable = false;
+  // Of messages with one key only the first waits; empty: all do.
+  std::string once_key;
 };
 
 struct OutboxOptions {
@@ -43,7 +45,8 @@ class Outbox {
   // A damaged database is kept aside and logged; its messages are lost, and a fresh one is started.
   static absl::StatusOr<std::unique_ptr<Outbox>> Open(const std::string& path, OutboxOptions options = {});
 
-  // After OK the message survives a power cut. With the outbox full, the oldest droppable message goes for it.
+  // After OK the message survives a power cut, or one with its `once_key` was waiting and goes on waiting unchanged.
+  // With the outbox full, the oldest droppable message goes for it.
   absl::Status Add(const OutboxMessage& message);
 
   // At most `limit` messages to send at `now` (a monotonic clock), oldest first, each of which then is due again after

@@ -111,5 +111,41 @@ TEST_F(OutboxTest, ADamagedDatabaseIsKeptAside) {
   EXPECT_TRUE(std::filesystem::exists(folder_ + "/outbox.db.corrupt"));
 }
 
+TEST_F(OutboxTest, OfReportsThatAreMadeAgainOneWaits) {
+  const auto report = [](const std::string& id, const std::string& key) {
+    OutboxMessage message = Message(id, /*droppable=*/false);
+    message.once_key = key;
+    return message;
+  };
+  {
+    std::unique_ptr<Outbox> outbox = Open();
+    ASSERT_TRUE(outbox->Add(report("first", "applied 7 1")).ok());
+    ASSERT_TRUE(outbox->Add(report("again", "applied 7 1")).ok());
+  }
+  std::unique_ptr<Outbox> outbox = Open();
+  ASSERT_TRUE(outbox->Add(report("after a restart", "applied 7 1")).ok());
+  ASSERT_TRUE(outbox->Add(report("other", "applied 7 2")).ok());
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(outbox->Add(Message(id)).ok());
+  EXPECT_THAT(Ids(*outbox, absl::Seconds(1)), ElementsAre("first", "other", "a", "b"));
+  // What the cloud has may be reported once more.
+  ASSERT_TRUE(outbox->Acknowledge({"first"}).ok());
+  ASSERT_TRUE(outbox->Add(report("anew", "applied 7 1")).ok());
+  EXPECT_THAT(Ids(*outbox, absl::Seconds(1)), ElementsAre("anew"));
+}
+
+TEST_F(OutboxTest, ADatabaseOfOlderSoftwareIsReadOn) {
+  {
+    auto db = *Database::Open(folder_ + "/outbox.db");
+    ASSERT_TRUE(db->Execute("CREATE TABLE message (row INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL,"
+                            "seq INTEGER NOT NULL, msg_id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,"
+                            "topic TEXT NOT NULL, json TEXT NOT NULL, droppable INTEGER NOT NULL);"
+                            "INSERT INTO message VALUES (1, 4, 1, 'old', 'applied', 'a/b', '{}', 0)")
+                    .ok());
+  }
+  std::unique_ptr<Outbox> outbox = Open();
+  ASSERT_TRUE(outbox->Add(Message("new")).ok());
+  EXPECT_THAT(Ids(*outbox, absl::Seconds(1)), ElementsAre("old", "new"));
+}
+
 }  // namespace
 }  // namespace tandem::cm

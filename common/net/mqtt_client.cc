@@ -116,10 +116,8 @@ struct MqttClient::Impl {
     connect.set_properties(properties);
     if (!options.username.empty()) connect.set_user_name(options.username);
     if (!options.password.empty()) connect.set_password(options.password);
-    if (options.will.has_value()) {
-      const MqttMessage& will = *options.will;
-      connect.set_will(mqtt::will_options(will.topic, will.payload, will.qos, will.retained));
-    }
+    const std::optional<MqttMessage> will = options.will ? options.will() : std::nullopt;
+    if (will.has_value()) connect.set_will(mqtt::will_options(will->topic, will->payload, will->qos, will->retained));
     if (endpoint.tls) connect.set_ssl(TlsOptions());
   }
 

@@ -44,8 +44,9 @@ struct MqttOptions {
   // How long the broker keeps the session while we are away; zero: a fresh one each time.
   absl::Duration session_expiry;
   absl::Duration connect_timeout = absl::Seconds(10);
-  // Published by the broker when the connection is lost.
-  std::optional<MqttMessage> will;
+  // Makes what the broker publishes when the connection is lost; asked before each attempt, on a thread of the client.
+  // Empty: nothing is published.
+  std::function<std::optional<MqttMessage>()> will;
   BackoffOptions backoff;
 };
 

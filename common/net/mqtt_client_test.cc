@@ -125,7 +125,7 @@ TEST_F(MqttClientTest, WillIsPublishedOnLossAndNotOnGoodbye) {
   Watched watcher(Options("watcher"), {"a/presence"});
   ASSERT_TRUE(watcher.WaitForConnects(1));
   MqttOptions options = Options("unit");
-  options.will = MqttMessage{.topic = "a/presence", .payload = "lost", .retained = true};
+  options.will = [] { return MqttMessage{.topic = "a/presence", .payload = "lost", .retained = true}; };
   {
     Watched unit(options, {});
     ASSERT_TRUE(unit.WaitForConnects(1));
