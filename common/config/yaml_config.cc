@@ -20,7 +20,6 @@ namespace tandem {
 namespace {
 
 using google::protobuf::Descriptor;
-using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
@@ -80,6 +79,7 @@ class Reader {
 
   static std::string Keys(const Descriptor& type) {
     std::vector<std::string> names;
+    names.reserve(type.field_count());
     for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
     return absl::StrJoin(names, ", ");
   }
@@ -203,6 +203,7 @@ class Reader {
         return "a number";
       case FieldDescriptor::CPPTYPE_ENUM: {
         std::vector<std::string> names;
+        names.reserve(field.enum_type()->value_count());
         for (int i = 0; i < field.enum_type()->value_count(); ++i) {
           names.push_back(absl::AsciiStrToLower(field.enum_type()->value(i)->name()));
         }
