@@ -5,9 +5,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "common/log/log.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/certificates.h"
+#include "tests/support/test_documents.h"
 
 namespace tandem::cm {
 namespace {
@@ -73,6 +79,84 @@ TEST_F(CmConfigTest, RefusesTwoNodesOfOneNameAndAnotherComputerWithoutAWayIn) {
   yaml = kGood;
   yaml.replace(yaml.find("[{node_id: rootfs}]"), 19, "[{node_id: a, computer: ecu2}]");
   EXPECT_THAT(ErrorOf(yaml), HasSubstr("um_server.listen"));
+}
+
+TEST_F(CmConfigTest, CountsTheRowOfSuccessesAgainstTheTrialDeadline) {
+  EXPECT_THAT(ErrorOf(std::string(kGood) + "health:\n  probes:\n    - {name: web, http: {url: \"http://127.0.0.1\"}, "
+                                           "interval: 10m, successes_needed: 10}\n"),
+              HasSubstr("the health gate needs 1h30m5s before it can pass"));
+}
+
+TEST_F(CmConfigTest, RefusesAWatchdogShorterThanTheGrace) {
+  EXPECT_THAT(ErrorOf(std::string(kGood) + "health: {grace: 1m}\nwatchdog: {device: /dev/watchdog}\n"),
+              HasSubstr("watchdog.timeout is 30s, shorter than the health gate's grace of 1m"));
+  EXPECT_TRUE(Load(std::string(kGood) + "health: {grace: 1m}\nwatchdog: {device: /dev/watchdog, timeout: 1m}\n").ok());
+}
+
+TEST_F(CmConfigTest, RefusesWhatCannotWorkWithItsLine) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"cloud: {mqtt: {url: \"mqtt://broker:1883\"}}", "allowed on loopback only"},
+      {"cloud: {mqtt: {url: \"mqtt://localhost.evil.com\"}}", "allowed on loopback only"},
+      {"cloud: {mqtt: {url: \"http://x\"}}", "must be mqtts://host:8883"},
+      {"cloud: {mqtt: {url: \"mqtts://b:8883\", keepalive: 0s}}", "below 1s"},
+      {"cloud: {mqtt: {url: \"mqtts://b:8883\", tls: {key: k}}}", "certificate and key"},
+      {"log: {level: blah}", "log.level is \"blah\"; use debug"},
+      {"artifacts: {listen: 0.0.0.0}", "has no port"},
+      {"artifacts: {listen: \"0.0.0.0:8443\"}", "add tls"},
+      {"artifacts: {listen: \"0.0.0.0:8443\", tls: {certificate: c, key: k}}", "add public_url"},
+      {"artifacts: {listen: \"10.0.0.1:1\", tls: {certificate: c}}", "belong together"},
+      {"artifacts: {public_url: gw}", "must begin with http"},
+      {"budgets: {prepare: 0s}", "budgets.prepare must be more than 0s"},
+      {"budgets: {revert: 0s}", "budgets.revert must be more than 0s"},
+      {"budgets: {start: -1s}", "must be a duration"},
+  };
+  for (const auto& [yaml, text] : cases) {
+    const std::string error = ErrorOf(std::string(kGood) + yaml + "\n");
+    EXPECT_THAT(error, HasSubstr(text)) << yaml;
+    EXPECT_THAT(error, HasSubstr(":8: ")) << yaml;
+  }
+  std::string yaml = kGood;
+  for (const char* server :
+       {"{listen: \"0.0.0.0:1\"}", "{listen: \"0.0.0.0:1\", tls: {ca: a, key: k}}", "{listen: x}"}) {
+    yaml = kGood;
+    yaml.replace(yaml.find("{unix_socket: /run/tandem/um.sock}"), 34, server);
+    EXPECT_THAT(ErrorOf(yaml), HasSubstr(":6: um_server.listen")) << server;
+  }
+}
+
+TEST_F(CmConfigTest, TakesEveryLogLevelThatTheLogTakes) {
+  for (const char* level : {"debug", "info", "warning", "error"}) {
+    EXPECT_TRUE(Load(std::string(kGood) + "log: {level: " + level + "}\n").ok()) << level;
+    EXPECT_TRUE(InitLog({.level = level}).ok()) << level;
+  }
+}
+
+TEST_F(CmConfigTest, ChecksTheFilesThatAreNamed) {
+  const TestMaker maker("acme");
+  const TestCertificates certificates = *TestCertificates::Make();
+  std::string folder = (std::filesystem::temp_directory_path() / "cm_files_XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  std::ofstream(folder + "/keys.json") << maker.KeySetEnvelope();
+  std::ofstream(folder + "/garbage") << "x";
+  config::v1::CmConfig config;
+  config.set_namespace_("acme");
+  config.mutable_trust()->set_key_set(folder + "/keys.json");
+  config::v1::Tls* tls = config.mutable_cloud()->mutable_mqtt()->mutable_tls();
+  tls->set_ca(certificates.ca());
+  EXPECT_TRUE(CheckFiles(config, {}).ok()) << CheckFiles(config, {});
+  for (const char* ca : {"/nowhere/ca.pem", "/garbage"}) {
+    tls->set_ca(std::string(ca) == "/garbage" ? folder + ca : ca);
+    EXPECT_THAT(std::string(CheckFiles(config, {}).message()), HasSubstr("cloud.mqtt.tls")) << ca;
+  }
+  tls->clear_ca();
+  for (const char* key_set : {"/nowhere", "/garbage"}) {
+    config.mutable_trust()->set_key_set(folder + key_set);
+    EXPECT_THAT(std::string(CheckFiles(config, {}).message()), HasSubstr("trust.key_set")) << key_set;
+  }
+  config.mutable_trust()->set_key_set(folder + "/keys.json");
+  config.set_namespace_("other");
+  EXPECT_FALSE(CheckFiles(config, {}).ok());
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -25,14 +25,24 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   std::string path = "/etc/tandem/cm.yaml";
   bool check_only = false;
+  bool without_files = false;
   app.add_option("--config", path, "YAML file; docs/config-cm.md explains every key")->capture_default_str();
-  app.add_flag("--check-config", check_only, "check the configuration and end");
+  CLI::Option* const check = app.add_flag("--check-config", check_only, "check the configuration and end");
+  app.add_flag("--without-files", without_files,
+               "check no keys and certificates: it is another computer's configuration")
+      ->needs(check);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const absl::StatusOr<tandem::config::v1::CmConfig> config = tandem::cm::LoadCmConfig(path);
+  tandem::ConfigLines lines;
+  const absl::StatusOr<tandem::config::v1::CmConfig> config = tandem::cm::LoadCmConfig(path, &lines);
+  const absl::Status files = config.ok() && !without_files ? tandem::cm::CheckFiles(*config, lines) : absl::OkStatus();
+  if (check_only && !files.ok()) {
+    std::cerr << "tandem-cm: " << tandem::ToPersonText(files) << "\n";
+    return 2;
+  }
   if (!config.ok()) {
     std::cerr << "tandem-cm: " << tandem::ToPersonText(config.status()) << "\n";
     return 2;
@@ -43,6 +53,7 @@ int main(int argc, char** argv) {
   }
   absl::Status status = tandem::InitLog(
       {.level = config->log().level(), .file = config->log().file(), .common_fields = {{"unit", config->unit_id()}}});
+  if (status.ok() && !files.ok()) tandem::LogWarning("configuration", {{"error", tandem::ToPersonText(files)}});
   if (status.ok()) status = tandem::cm::RunCm(*config);
   if (status.ok()) return 0;
   std::cerr << "tandem-cm: " << tandem::ToPersonText(status) << "\n";

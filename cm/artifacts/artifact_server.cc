@@ -136,8 +136,10 @@ ArtifactServer::ArtifactServer(std::unique_ptr<Impl> impl) : impl_(std::move(imp
 
 ArtifactServer::~ArtifactServer() {
   impl_->stopping = true;
+  // The library lets go of the port only when it listens.
+  impl_->Listen();
   impl_->server->stop();
-  if (impl_->listener.joinable()) impl_->listener.join();
+  impl_->listener.join();
 }
 
 absl::Status ArtifactServer::Check(const ArtifactServerOptions& options) {

@@ -31,6 +31,7 @@ constexpr char kRollbackPin[] = "rollback";
 constexpr uint64_t kDefaultCacheLimit = uint64_t{4} << 30;
 constexpr size_t kTokenKeySize = 32;
 constexpr uint64_t kReadSize = 1 << 20;
+constexpr absl::Duration kServeRetry = absl::Seconds(1);
 
 bool WantsSha3(const config::v1::Node& node) { return node.profile() == config::v1::AOS8; }
 
@@ -89,6 +90,16 @@ void FillChunks(const Target& target, const DesiredEnvelopes& documents, StageRe
 
 }  // namespace
 
+ArtifactServerOptions ArtifactServerOptionsFrom(const config::v1::Artifacts& config) {
+  ArtifactServerOptions options;
+  if (!config.listen().empty()) options.listen = config.listen();
+  options.certificate_file = config.tls().certificate();
+  options.key_file = config.tls().key();
+  options.ca_file = config.tls().ca();
+  options.public_url = config.public_url();
+  return options;
+}
+
 absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const DesiredEnvelopes& documents,
                                             const std::vector<std::string>& mirrors) {
   json annotations = json::object();
@@ -144,7 +155,9 @@ ArtifactDelivery::ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stag
 ArtifactDelivery::~ArtifactDelivery() {
   alive_.reset();
   for (auto& [key, job] : jobs_) job->Cancel();
-  for (auto& [key, job] : jobs_) job->worker.join();
+  for (auto& [key, job] : jobs_) {
+    if (job->worker.joinable()) job->worker.join();
+  }
 }
 
 absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
@@ -160,12 +173,7 @@ absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
       return absl::InternalError("artifact server: no random numbers");
     }
   }
-  ArtifactServerOptions options;
-  if (!config_.listen().empty()) options.listen = config_.listen();
-  options.certificate_file = config_.tls().certificate();
-  options.key_file = config_.tls().key();
-  options.ca_file = config_.tls().ca();
-  options.public_url = config_.public_url();
+  ArtifactServerOptions options = ArtifactServerOptionsFrom(config_);
   options.preferred_port = static_cast<int>(record.port());
   options.token_key = record.token_key();
   ASSIGN_OR_RETURN(std::unique_ptr<ArtifactServer> server, Annotate(ArtifactServer::Start(options), "artifact server"));
@@ -175,6 +183,7 @@ absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
     RETURN_IF_ERROR(Annotate(server_record_.Write(record.SerializeAsString()), "artifact server"));
   }
   server_ = std::move(server);
+  for (const auto& [update_id, artifacts] : to_come_) server_->Allow(update_id, artifacts);
   return server_.get();
 }
 
@@ -213,8 +222,9 @@ void ArtifactDelivery::Resume(const std::string& update_id, const std::vector<Re
     }
   }
   if (to_come.empty()) return;
+  to_come_[update_id] = std::move(to_come);
   if (const absl::StatusOr<ArtifactServer*> server = Server(); server.ok()) {
-    (*server)->Allow(update_id, to_come);
+    (*server)->Allow(update_id, to_come_[update_id]);
   } else {
     LogWarning("UMs that fetch from CM cannot go on yet", {{"error", ToPersonText(server.status())}});
   }
@@ -267,16 +277,31 @@ void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recip
   job->worker = std::thread([this, update_id, recipient, source, cache, job = job.get()] {
     absl::StatusOr<LocatedArtifacts> located = Locate(*job, recipient, source, cache);
     loop_.Post([this, alive = std::weak_ptr<bool>(alive_), update_id, recipient, source, located = std::move(located)] {
-      if (alive.expired()) return;
-      auto found = jobs_.find({update_id, recipient.participant.node_id});
-      if (found == jobs_.end()) return;
-      found->second->worker.join();
-      const Done answer = std::move(found->second->done);
-      jobs_.erase(found);
-      answer(located.ok() ? Serve(update_id, recipient, source, *located)
-                          : absl::StatusOr<umv2::PrepareUpdate>(located.status()));
+      if (!alive.expired()) Finish(update_id, recipient, source, located);
     });
   });
+}
+
+void ArtifactDelivery::Finish(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
+                              const absl::StatusOr<LocatedArtifacts>& located) {
+  auto found = jobs_.find({update_id, recipient.participant.node_id});
+  if (found == jobs_.end()) return;
+  Job& job = *found->second;
+  if (job.worker.joinable()) job.worker.join();
+  absl::StatusOr<umv2::PrepareUpdate> prepare =
+      located.ok() ? absl::CancelledError("no longer wanted") : located.status();
+  if (located.ok() && !job.Cancelled()) prepare = Serve(update_id, recipient, source, *located);
+  // Such as a port that somebody still holds.
+  if (located.ok() && IsTransient(prepare.status())) {
+    job.Say(absl::StrCat("CM tries again: ", ToPersonText(prepare.status())));
+    loop_.PostAfter(kServeRetry, [this, alive = std::weak_ptr<bool>(alive_), update_id, recipient, source, located] {
+      if (!alive.expired()) Finish(update_id, recipient, source, located);
+    });
+    return;
+  }
+  const Done answer = std::move(job.done);
+  jobs_.erase(found);
+  answer(std::move(prepare));
 }
 
 absl::StatusOr<ArtifactDelivery::LocatedArtifacts> ArtifactDelivery::Locate(
@@ -378,6 +403,7 @@ std::optional<DeliveryProgress> ArtifactDelivery::Progress(const std::string& up
 
 void ArtifactDelivery::Forget(const std::string& update_id) {
   if (server_ != nullptr) server_->Revoke(update_id);
+  to_come_.erase(update_id);
   for (auto& [key, job] : jobs_) {
     if (key.first != update_id) continue;
     job->Cancel();

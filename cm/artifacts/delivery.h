@@ -111,6 +111,9 @@ class ArtifactDelivery {
   absl::StatusOr<LocatedArtifacts> LocateOnce(Job& job, const Recipient& recipient, const ArtifactSource& source,
                                               const absl::StatusOr<ArtifactCache*>& cache) const;
   absl::Status FetchIntoCache(Job& job, const Target& target, const ArtifactSource& source, ArtifactCache& cache) const;
+  // On the event thread again.
+  void Finish(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
+              const absl::StatusOr<LocatedArtifacts>& located);
   absl::StatusOr<updatemanager::v2::PrepareUpdate> Serve(const std::string& update_id, const Recipient& recipient,
                                                          const ArtifactSource& source, const LocatedArtifacts& located);
 
@@ -122,6 +125,8 @@ class ArtifactDelivery {
   DurableRecord server_record_;
   std::unique_ptr<ArtifactCache> cache_;
   std::unique_ptr<ArtifactServer> server_;
+  // What UMs of an update that goes on may ask for already, for when the server starts.
+  std::map<std::string, std::map<std::string, FileRange>> to_come_;
   // By update and node.
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Job>> jobs_;
   // Names under which artifacts are pinned in the cache, by update.
@@ -129,6 +134,9 @@ class ArtifactDelivery {
   std::set<std::string> kept_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// As configured.
+ArtifactServerOptions ArtifactServerOptionsFrom(const config::v1::Artifacts& config);
 
 // The annotations that a UM gets: the release's own, with the signed documents under "tandem". INVALID_ARGUMENT when
 // the release's are not a JSON object.

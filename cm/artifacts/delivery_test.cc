@@ -41,10 +41,11 @@ class DeliveryTest : public testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void Restart() {
+  void Restart(const std::string& listen = "") {
+    config::v1::Artifacts config;
+    config.set_listen(listen);
     delivery_.reset();
-    delivery_ =
-        std::make_unique<ArtifactDelivery>(loop_, FileSystem::Real(), stager_, config::v1::Artifacts(), folder_);
+    delivery_ = std::make_unique<ArtifactDelivery>(loop_, FileSystem::Real(), stager_, config, folder_);
   }
   Participant ParticipantOf(const std::string& node_id) {
     Target target;
@@ -198,6 +199,24 @@ TEST_F(DeliveryTest, ABundleThatIsGoneAfterARestartIsSaid) {
                     });
   EXPECT_TRUE(WaitFor([&] { return !said.empty(); }));
   EXPECT_THAT(said, testing::HasSubstr("b.tar"));
+}
+
+TEST_F(DeliveryTest, APortThatSomebodyStillHoldsIsWaitedFor) {
+  auto other = *ArtifactServer::Start({});
+  Restart(absl::StrCat("127.0.0.1:", other->port()));
+  fetcher_.Serve("http://m/artifact", content_);
+  Ask(Node("a", "ecu2"));
+  EXPECT_TRUE(WaitFor([&] {
+    const auto progress = delivery_->Progress("1-1", "a");
+    return progress.has_value() && absl::StrContains(progress->activity, "is the port taken?");
+  }));
+  EXPECT_TRUE(answers_.empty());
+  other.reset();
+  EXPECT_TRUE(WaitFor([&] {
+    clock_.Advance(absl::Seconds(1));
+    return answers_.contains("a");
+  }));
+  EXPECT_TRUE(answers_.at("a").ok()) << answers_.at("a").status();
 }
 
 }  // namespace

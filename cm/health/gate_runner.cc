@@ -161,4 +161,14 @@ absl::Duration LongestGrace(const std::vector<release::v1::Probe>& probes, absl:
   return grace;
 }
 
+absl::Duration TimeToPass(const std::vector<release::v1::Probe>& probes, absl::Duration grace) {
+  absl::Duration longest = grace;
+  for (const release::v1::Probe& probe : probes) {
+    const GateRule rule = RuleOf(probe);
+    longest =
+        std::max(longest, std::max(grace, rule.grace) + (rule.successes_needed - 1) * rule.interval + rule.timeout);
+  }
+  return longest;
+}
+
 }  // namespace tandem::cm

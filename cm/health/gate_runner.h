@@ -78,9 +78,12 @@ class GateRunner {
   std::shared_ptr<Run> run_;
 };
 
-// The grace of a release's or unit's probe list before the gate can pass at the earliest: what a plan must fit into the
-// trial deadline.
+// Before no gate of these probes can pass.
 absl::Duration LongestGrace(const std::vector<release::v1::Probe>& probes, absl::Duration grace);
+
+// By when the gate of a healthy unit has passed, a slow answer of each probe included: what must fit into the trial
+// deadline.
+absl::Duration TimeToPass(const std::vector<release::v1::Probe>& probes, absl::Duration grace);
 
 }  // namespace tandem::cm
 

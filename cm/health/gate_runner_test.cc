@@ -147,5 +147,16 @@ TEST(LongestGraceTest, IsTheLongestOfAll) {
   EXPECT_EQ(LongestGrace({probe}, absl::Seconds(40)), absl::Seconds(40));
 }
 
+TEST(TimeToPassTest, CountsTheRowOfSuccessesToo) {
+  release::v1::Probe probe;
+  probe.mutable_interval()->set_seconds(600);
+  probe.mutable_timeout()->set_seconds(2);
+  probe.set_successes_needed(10);
+  EXPECT_EQ(TimeToPass({probe}, absl::Seconds(10)), absl::Seconds(10 + 9 * 600 + 2));
+  probe.mutable_grace()->set_seconds(30);
+  EXPECT_EQ(TimeToPass({probe, {}}, absl::Seconds(10)), absl::Seconds(30 + 9 * 600 + 2));
+  EXPECT_EQ(TimeToPass({}, absl::Seconds(10)), absl::Seconds(10));
+}
+
 }  // namespace
 }  // namespace tandem::cm

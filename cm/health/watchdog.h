@@ -2,6 +2,7 @@
 #ifndef TANDEM_CM_HEALTH_WATCHDOG_H_
 #define TANDEM_CM_HEALTH_WATCHDOG_H_
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,8 +17,15 @@ namespace tandem::cm {
 // Feed() on the event thread, so that a stuck one starves the watchdog; Check() from any thread.
 class Watchdog {
  public:
-  // Opens `device` for writing without blocking; a FIFO that nobody reads yet is opened at a later Feed().
-  Watchdog(std::string device, absl::Duration timeout, Clock& clock);
+  // Sets the timeout of an open device and gives the one that it has then, which may be another: devices have limits.
+  // UNIMPLEMENTED: the file is no watchdog.
+  using SetTimeout = std::function<absl::StatusOr<absl::Duration>(int fd, absl::Duration wanted)>;
+  // Of a Linux watchdog, in whole seconds.
+  static absl::StatusOr<absl::Duration> SetDeviceTimeout(int fd, absl::Duration wanted);
+
+  // Opens `device` for writing without blocking; a FIFO that nobody reads yet is opened at a later Feed(). The device
+  // is told `timeout` whenever it was opened.
+  Watchdog(std::string device, absl::Duration timeout, Clock& clock, SetTimeout set_timeout = SetDeviceTimeout);
   // Leaves the watchdog armed: who replaces CM feeds it, or the unit resets.
   ~Watchdog();
 
@@ -27,18 +35,22 @@ class Watchdog {
   // One byte. UNAVAILABLE when the device cannot be opened or written.
   absl::Status Feed();
 
-  // How often to feed: a third of the timeout.
-  absl::Duration interval() const { return timeout_ / 3; }
+  // How often to feed: a third of the timeout, or of the device's own when that is shorter.
+  absl::Duration interval() const;
 
-  // OK while the last Feed() that worked is younger than the timeout.
+  // OK while the last Feed() that worked is younger than that timeout.
   absl::Status Check() const;
 
  private:
+  absl::Status Open();
+
   const std::string device_;
-  const absl::Duration timeout_;
+  const absl::Duration wanted_;
   Clock& clock_;
+  const SetTimeout set_timeout_;
   int fd_ = -1;
   mutable std::mutex mutex_;
+  absl::Duration timeout_;
   absl::Duration last_fed_ = -absl::InfiniteDuration();
 };
 

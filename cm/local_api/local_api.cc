@@ -4,11 +4,12 @@
 
 #include <cerrno>
 #include <condition_variable>
-#include <future>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cm/local_api/loop_call.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "grpcpp/server.h"
@@ -122,19 +123,9 @@ class Service : public local::v1::LocalService::Service {
   }
 
  private:
-  // Runs `call` on the event loop and waits for what it gives.
   template <typename Call>
   auto OnLoop(Call call) -> decltype(call()) {
-    auto promise = std::make_shared<std::promise<decltype(call())>>();
-    auto future = promise->get_future();
-    loop_.Post([promise, call = std::move(call)] { promise->set_value(call()); });
-    const auto deadline = std::chrono::steady_clock::now() + kCallTimeout;
-    while (future.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
-      // The loop has stopped and will not get to it.
-      if (changes_.ended()) return absl::UnavailableError("CM ends");
-      if (std::chrono::steady_clock::now() > deadline) return absl::DeadlineExceededError("CM is busy; try again");
-    }
-    return future.get();
+    return CallOnLoop(loop_, std::move(call), kCallTimeout, [this] { return changes_.ended(); });
   }
 
   template <typename Response, typename Call>

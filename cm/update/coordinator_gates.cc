@@ -86,7 +86,7 @@ std::vector<release::v1::Probe> Coordinator::HealthProbes(const AcceptedDesired&
 
 absl::Duration Coordinator::GateTime(const AcceptedDesired& desired) const {
   const auto& health = parts_.config.health();
-  return LongestGrace(HealthProbes(desired), DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
+  return TimeToPass(HealthProbes(desired), DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
 }
 
 void Coordinator::StartHealthGate() {

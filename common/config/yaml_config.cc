@@ -1,6 +1,7 @@
 #include "common/config/yaml_config.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <set>
@@ -42,9 +43,14 @@ size_t EditDistance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
-class Reader {
+}  // namespace
+
+class ConfigReader {
  public:
-  explicit Reader(std::string name) : name_(std::move(name)) {}
+  ConfigReader(std::string name, ConfigLines& lines) : name_(std::move(name)), lines_(lines) {
+    lines_.file_ = name_;
+    lines_.lines_.clear();
+  }
 
   absl::Status ReadMessage(const YAML::Node& node, const std::string& path, Message& message) {
     if (node.IsNull() || !node.IsDefined()) return absl::OkStatus();
@@ -63,6 +69,7 @@ class Reader {
         const FieldDescriptor* other = message.GetReflection()->GetOneofFieldDescriptor(message, oneof);
         return Error(entry.first, absl::StrCat("\"", inner, "\" and \"", other->name(), "\" exclude each other"));
       }
+      lines_.lines_[inner] = entry.first.Mark().line + 1;
       RETURN_IF_ERROR(ReadField(entry.second, inner, *field, message));
     }
     return absl::OkStatus();
@@ -104,7 +111,9 @@ class Reader {
     if (!field.is_repeated()) return ReadValue(node, path, field, message, /*add=*/false);
     if (!node.IsSequence()) return Error(node, absl::StrCat(Named(path), " must be a list"));
     for (size_t i = 0; i < node.size(); ++i) {
-      RETURN_IF_ERROR(ReadValue(node[i], absl::StrCat(path, "[", i, "]"), field, message, /*add=*/true));
+      const std::string inner = absl::StrCat(path, "[", i, "]");
+      lines_.lines_[inner] = node[i].Mark().line + 1;
+      RETURN_IF_ERROR(ReadValue(node[i], inner, field, message, /*add=*/true));
     }
     return absl::OkStatus();
   }
@@ -215,12 +224,20 @@ class Reader {
   }
 
   std::string name_;
+  ConfigLines& lines_;
 };
 
-}  // namespace
+std::string ConfigLines::Of(const std::string& path) const {
+  for (std::string at = path; !at.empty(); at.resize(std::max(at.find_last_of(".["), size_t{0}))) {
+    if (const auto found = lines_.find(at); found != lines_.end()) return absl::StrCat(file_, ":", found->second);
+    if (at.find_last_of(".[") == std::string::npos) break;
+  }
+  return file_;
+}
 
-absl::Status LoadYamlText(const std::string& text, const std::string& name, Message& message) {
+absl::Status LoadYamlText(const std::string& text, const std::string& name, Message& message, ConfigLines* lines) {
   message.Clear();
+  ConfigLines unused;
   YAML::Node root;
   try {
     root = YAML::Load(text);
@@ -228,19 +245,23 @@ absl::Status LoadYamlText(const std::string& text, const std::string& name, Mess
     return absl::InvalidArgumentError(absl::StrCat(name, ":", error.mark.line + 1, ": not YAML: ", error.msg));
   }
   try {
-    return Reader(name).ReadMessage(root, "", message);
+    return ConfigReader(name, lines == nullptr ? unused : *lines).ReadMessage(root, "", message);
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(name, ":", error.mark.line + 1, ": ", error.msg));
   }
 }
 
-absl::Status LoadYamlFile(const std::string& path, Message& message) {
+absl::Status LoadYamlFile(const std::string& path, Message& message, ConfigLines* lines) {
+  // A stream opens a folder, too, and finds it empty.
+  if (std::error_code error; std::filesystem::is_directory(path, error)) {
+    return absl::InvalidArgumentError(absl::StrCat("configuration ", path, " is a folder; name the file in it"));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) return ErrnoStatus(errno, absl::StrCat("configuration ", path));
   std::ostringstream text;
   text << file.rdbuf();
   if (file.bad()) return absl::DataLossError(absl::StrCat("configuration ", path, " cannot be read"));
-  return LoadYamlText(text.str(), path, message);
+  return LoadYamlText(text.str(), path, message, lines);
 }
 
 absl::Status Require(const std::string& file, const Message& message, const std::vector<std::string>& fields) {

@@ -6,6 +6,7 @@
 #ifndef TANDEM_COMMON_CONFIG_YAML_CONFIG_H_
 #define TANDEM_COMMON_CONFIG_YAML_CONFIG_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,28 @@
 
 namespace tandem {
 
-// INVALID_ARGUMENT with file and line; NOT_FOUND when there is no file.
-absl::Status LoadYamlFile(const std::string& path, google::protobuf::Message& message);
+// Where each value of a file stands, so that checks of what was read can say it, too.
+//
+//   ConfigLines lines;
+//   RETURN_IF_ERROR(LoadYamlFile(path, config, &lines));
+//   return absl::InvalidArgumentError(absl::StrCat(lines.Of("cloud.mqtt.url"), ": ..."));   // "cm.yaml:7: ..."
+class ConfigLines {
+ public:
+  // "file:line" of a path such as "nodes[1].node_id", or of the nearest one above it that the file has; else "file".
+  std::string Of(const std::string& path) const;
+
+ private:
+  friend class ConfigReader;
+  std::string file_;
+  std::map<std::string, int> lines_;
+};
+
+// INVALID_ARGUMENT with file and line, or for a folder; NOT_FOUND when there is no file.
+absl::Status LoadYamlFile(const std::string& path, google::protobuf::Message& message, ConfigLines* lines = nullptr);
 
 // The same from text; `name` stands for the file in messages.
-absl::Status LoadYamlText(const std::string& text, const std::string& name, google::protobuf::Message& message);
+absl::Status LoadYamlText(const std::string& text, const std::string& name, google::protobuf::Message& message,
+                          ConfigLines* lines = nullptr);
 
 // INVALID_ARGUMENT naming the first of `fields` (dotted paths, such as "um_server.unix_socket") that is not set.
 absl::Status Require(const std::string& file, const google::protobuf::Message& message,

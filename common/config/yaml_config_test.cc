@@ -87,5 +87,28 @@ TEST(YamlConfig, SaysWhichFileCannotBeRead) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/cm.yaml"));
 }
 
+TEST(YamlConfig, TellsWhereEachValueStands) {
+  config::v1::CmConfig config;
+  ConfigLines lines;
+  ASSERT_TRUE(
+      LoadYamlText("unit_id: a\nbudgets:\n  start: 1m\nnodes:\n  - node_id: x\n  - node_id: y\n    profile: aos8\n",
+                   "cm.yaml", config, &lines)
+          .ok());
+  EXPECT_EQ(lines.Of("unit_id"), "cm.yaml:1");
+  EXPECT_EQ(lines.Of("budgets.start"), "cm.yaml:3");
+  EXPECT_EQ(lines.Of("budgets.prepare"), "cm.yaml:2");
+  EXPECT_EQ(lines.Of("nodes[1].node_id"), "cm.yaml:6");
+  EXPECT_EQ(lines.Of("nodes[1].profile"), "cm.yaml:7");
+  EXPECT_EQ(lines.Of("nodes[1].computer"), "cm.yaml:6");
+  EXPECT_EQ(lines.Of("cloud.mqtt.url"), "cm.yaml");
+}
+
+TEST(YamlConfig, SaysThatAFolderIsOne) {
+  config::v1::CmConfig config;
+  const absl::Status status = LoadYamlFile("/tmp", config);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/tmp is a folder"));
+}
+
 }  // namespace
 }  // namespace tandem

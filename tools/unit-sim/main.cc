@@ -107,10 +107,12 @@ int main(int argc, char** argv) {
                "tandem-unit-sim");
   app.set_version_flag("--version", absl::StrCat("tandem-unit-sim ", TANDEM_VERSION));
   app.footer(kExamples);
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
 
   std::string config;
   bool check_only = false;
+  CLI::Option* const checked = app.add_option("--config", config, "YAML file, for --check-config");
+  app.add_flag("--check-config", check_only, "check the configuration and end")->needs(checked);
   bool exit_after_idle = false;
   CLI::App* run = app.add_subcommand("run", "switch the unit on and run it in the foreground");
   run->add_option("--config", config, "YAML file")->required();
@@ -134,11 +136,12 @@ int main(int argc, char** argv) {
   status->add_flag("--json", json, "for programs");
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty() && !check_only) throw CLI::RequiredError("A subcommand");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
 
-  if (*run) return Run(config, check_only, exit_after_idle);
+  if (*run || check_only) return Run(config, check_only, exit_after_idle);
   if (*power_cut) return Report(PowerCut(unit, restart_after));
   if (*power_on) return Report(PowerOn(unit));
   if (*reboot) return Report(sim::SendRequest(unit, "reboot"));

@@ -256,5 +256,20 @@ TEST_F(UnitSimTest, RefusesAWrongConfiguration) {
   EXPECT_THAT(result->error_output, HasSubstr("no_such_key"));
 }
 
+TEST_F(UnitSimTest, ChecksAConfigurationLikeEveryProgram) {
+  const auto exit_code = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), TANDEM_UNIT_SIM);
+    const auto result = RunCommand({.argv = arguments});
+    return result.ok() ? result->exit_code : -1;
+  };
+  WriteConfig("");
+  EXPECT_EQ(exit_code({"--check-config", "--config", At("unit.yaml")}), 0);
+  WriteConfig("no_such_key: 1\n");
+  EXPECT_EQ(exit_code({"--check-config", "--config", At("unit.yaml")}), 2);
+  EXPECT_EQ(exit_code({"--check-config"}), 2);
+  EXPECT_EQ(exit_code({"--config", At("unit.yaml")}), 2);
+  EXPECT_EQ(exit_code({}), 2);
+}
+
 }  // namespace
 }  // namespace tandem::sim
