@@ -108,6 +108,8 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
       for (Participant& each : update.participants) each.sources_changed = each.prepares > 0;
       return;
     case Event::Kind::kNoArtifacts:
+      // Who has everything needs nothing any more.
+      if (participant != nullptr && participant->reported && participant->state != UmState::kIdle) return;
       if (CanStillAbort(update)) {
         update.abort_reason = absl::StrCat("artifacts for ", event.node_id, ": ", event.text);
       } else if (participant != nullptr) {

@@ -421,6 +421,11 @@ TEST(UnitUpdate, BeforeCommitArtifactsThatCannotBeHadAbort) {
   unit.Registers("a", UmState::kIdle);
   unit.Send({.kind = Event::Kind::kNoArtifacts, .node_id = "a", .text = "404"});
   EXPECT_EQ(unit.update.reason, "artifacts for a: 404");
+  Unit prepared({Um("a", 1), Um("b", 2)});
+  for (const char* node : {"a", "b"}) prepared.Registers(node, UmState::kIdle);
+  prepared.Reports("a", UmState::kPrepared);
+  prepared.Send({.kind = Event::Kind::kNoArtifacts, .node_id = "a", .text = "the stick was pulled out"});
+  EXPECT_EQ(prepared.update.phase, Phase::kPreparing) << "it has everything";
 }
 
 TEST(UnitUpdate, WhenForwardAttemptsAreSpentACompensatingUpdateBringsAllBack) {
