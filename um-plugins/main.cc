@@ -7,12 +7,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/config/yaml_config.h"
+#include "common/crypto/key_set.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
 #include "um-plugins/payload/payload_plugin.h"
 #include "um-plugins/rootfs/rootfs_plugin.h"
+#include "um/cm_stream.h"
 #include "um/runner.h"
 
 namespace {
@@ -45,63 +47,85 @@ Exit codes: 0 ended in order, 1 failed, 2 usage or configuration.)";
 
 struct BuiltInPlugin {
   UmConfig::PluginCase kind;
+  absl::Status (*check)(const UmConfig& config);
   absl::StatusOr<std::unique_ptr<um::Plugin>> (*make)(const UmConfig& config);
 };
 
 constexpr BuiltInPlugin kPlugins[] = {
-    {UmConfig::kRootfs, plugins::MakeRootfsPlugin},
-    {UmConfig::kPayload, plugins::MakePayloadPlugin},
+    {UmConfig::kRootfs, plugins::CheckRootfsConfig, plugins::MakeRootfsPlugin},
+    {UmConfig::kPayload, plugins::CheckPayloadConfig, plugins::MakePayloadPlugin},
 };
 
-absl::StatusOr<std::unique_ptr<um::Plugin>> MakePlugin(const UmConfig& config) {
+absl::StatusOr<const BuiltInPlugin*> FindPlugin(const UmConfig& config) {
   for (const BuiltInPlugin& plugin : kPlugins) {
-    if (plugin.kind == config.plugin_case()) return plugin.make(config);
+    if (plugin.kind == config.plugin_case()) return &plugin;
   }
-  return absl::InvalidArgumentError(absl::StrCat("UM ", config.node_id(), " has no plugin; add rootfs or payload"));
+  return absl::InvalidArgumentError("it has no plugin; add rootfs or payload");
 }
 
-absl::Status Check(const std::string& path, const UmProcessConfig& config) {
-  RETURN_IF_ERROR(Require(path, config, {"cm", "ums"}));
+absl::StatusOr<um::PrepareTrust> LoadTrust(const UmConfig& config) {
+  um::PrepareTrust trust;
+  if (config.key_set().empty()) return trust;
+  if (config.namespace_().empty() || config.unit_id().empty()) {
+    return absl::InvalidArgumentError("it has a key_set, so it needs namespace and unit_id, too");
+  }
+  trust.name_space = config.namespace_();
+  trust.unit_id = config.unit_id();
+  ASSIGN_OR_RETURN(trust.key_set, Annotate(FileSystem::Real().ReadFile(config.key_set()), "key_set"));
+  RETURN_IF_ERROR(Annotate(TrustedKeys::FromFirst(trust.key_set, trust.name_space).status(),
+                           absl::StrCat("key_set ", config.key_set())));
+  return trust;
+}
+
+absl::Status CheckUm(const UmConfig& config) {
+  RETURN_IF_ERROR(Require("ums", config, {"node_id", "state_dir"}));
+  ASSIGN_OR_RETURN(const BuiltInPlugin* const plugin, FindPlugin(config));
+  return plugin->check(config);
+}
+
+// Everything that can be known before the start, the files that the configuration names last.
+absl::Status Check(const UmProcessConfig& config) {
+  // Without the file: a check leaves none behind.
+  RETURN_IF_ERROR(InitLog({.level = config.log().level(), .file = {}, .common_fields = {}}));
   if (!absl::StartsWith(config.cm(), "unix:") && !config.has_tls()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": cm is ", config.cm(), ", which needs tls"));
+    return absl::InvalidArgumentError(absl::StrCat("cm is ", config.cm(), ", which needs tls"));
   }
   std::set<std::string> names;
   std::set<std::string> folders;
   for (const UmConfig& um : config.ums()) {
-    RETURN_IF_ERROR(Annotate(Require(path, um, {"node_id", "state_dir"}), "a UM"));
+    RETURN_IF_ERROR(Annotate(CheckUm(um), absl::StrCat("UM ", um.node_id())));
     if (!names.insert(um.node_id()).second) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": node_id \"", um.node_id(), "\" stands twice"));
+      return absl::InvalidArgumentError(absl::StrCat("node_id \"", um.node_id(), "\" stands twice"));
     }
     if (!folders.insert(um.state_dir()).second) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": state_dir ", um.state_dir(), " is used by two UMs"));
-    }
-    if (um.plugin_case() == UmConfig::PLUGIN_NOT_SET) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": UM ", um.node_id(), " has no plugin; add rootfs or payload"));
-    }
-    if (!um.key_set().empty() && (um.namespace_().empty() || um.unit_id().empty())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": UM ", um.node_id(), " has a key_set, so it needs namespace and unit_id, too"));
+      return absl::InvalidArgumentError(absl::StrCat("state_dir ", um.state_dir(), " is used by two UMs"));
     }
   }
+  RETURN_IF_ERROR(um::OpenChannelToCm(config.cm(), config.tls()).status());
+  for (const UmConfig& um : config.ums()) {
+    RETURN_IF_ERROR(Annotate(LoadTrust(um).status(), absl::StrCat("UM ", um.node_id())));
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<um::ManagedPlugin> MakeManaged(const UmConfig& config) {
+  RETURN_IF_ERROR(FileSystem::Real().MakeFolders(config.state_dir()));
+  um::ManagedPlugin managed{
+      .options = {.node_id = config.node_id(), .priority = config.priority(), .state_dir = config.state_dir()},
+      .plugin = {},
+      .trust = {}};
+  ASSIGN_OR_RETURN(managed.trust, LoadTrust(config));
+  ASSIGN_OR_RETURN(const BuiltInPlugin* const plugin, FindPlugin(config));
+  ASSIGN_OR_RETURN(managed.plugin, plugin->make(config));
+  return managed;
 }
 
 absl::Status Run(const UmProcessConfig& config) {
   std::vector<um::ManagedPlugin> managed;
   for (const UmConfig& um : config.ums()) {
-    RETURN_IF_ERROR(FileSystem::Real().MakeFolders(um.state_dir()));
-    um::PrepareTrust trust;
-    if (!um.key_set().empty()) {
-      ASSIGN_OR_RETURN(trust.key_set, FileSystem::Real().ReadFile(um.key_set()));
-      trust.name_space = um.namespace_();
-      trust.unit_id = um.unit_id();
-    }
-    absl::StatusOr<std::unique_ptr<um::Plugin>> plugin = MakePlugin(um);
-    if (!plugin.ok()) return Annotate(plugin.status(), absl::StrCat("UM ", um.node_id()));
-    managed.push_back({.options = {.node_id = um.node_id(), .priority = um.priority(), .state_dir = um.state_dir()},
-                       .plugin = *std::move(plugin),
-                       .trust = std::move(trust)});
+    absl::StatusOr<um::ManagedPlugin> made = MakeManaged(um);
+    if (!made.ok()) return Annotate(made.status(), absl::StrCat("UM ", um.node_id()));
+    managed.push_back(*std::move(made));
   }
   return um::RunUpdateManagers({.cm = config.cm(), .tls = config.tls()}, std::move(managed));
 }
@@ -124,7 +148,8 @@ int main(int argc, char** argv) {
   }
   UmProcessConfig config;
   absl::Status status = LoadYamlFile(path, config);
-  if (status.ok()) status = Check(path, config);
+  if (status.ok()) status = Require(path, config, {"cm", "ums"});
+  if (status.ok()) status = Annotate(Check(config), path);
   if (!status.ok()) {
     std::cerr << "tandem-um: " << ToPersonText(status) << "\n";
     return 2;

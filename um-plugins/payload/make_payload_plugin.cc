@@ -40,7 +40,7 @@ class MachinePayloadPlugin : public um::Plugin {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<um::Plugin>> MakePayloadPlugin(const config::v1::UmConfig& config) {
+absl::Status CheckPayloadConfig(const config::v1::UmConfig& config) {
   RETURN_IF_ERROR(Require("ums", config, {"node_id", "state_dir", "payload.components"}));
   std::set<std::string> ids;
   std::set<std::string> folders;
@@ -54,6 +54,11 @@ absl::StatusOr<std::unique_ptr<um::Plugin>> MakePayloadPlugin(const config::v1::
                                                      " or its folder is there twice; give each its own"));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<um::Plugin>> MakePayloadPlugin(const config::v1::UmConfig& config) {
+  RETURN_IF_ERROR(CheckPayloadConfig(config));
   RETURN_IF_ERROR(FileSystem::Real().MakeFolders(config.state_dir()));
   return std::make_unique<MachinePayloadPlugin>(config);
 }

@@ -77,7 +77,10 @@ class PayloadPlugin : public um::Plugin {
   DurableRecord record_;
 };
 
-// The plugin over the machine's files, clock and network. INVALID_ARGUMENT when the configuration is wrong.
+// INVALID_ARGUMENT when the configuration is wrong. Looks at nothing else.
+absl::Status CheckPayloadConfig(const config::v1::UmConfig& config);
+
+// The plugin over the machine's files, clock and network. The errors of CheckPayloadConfig().
 absl::StatusOr<std::unique_ptr<um::Plugin>> MakePayloadPlugin(const config::v1::UmConfig& config);
 
 }  // namespace tandem::plugins

@@ -64,13 +64,18 @@ class MachineRootfsPlugin : public um::Plugin {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<um::Plugin>> MakeRootfsPlugin(const config::v1::UmConfig& config) {
+absl::Status CheckRootfsConfig(const config::v1::UmConfig& config) {
   RETURN_IF_ERROR(Require(
       "ums", config,
       {"node_id", "state_dir", "rootfs.component_type", "rootfs.slot_a", "rootfs.slot_b", "rootfs.boot_record"}));
   if (config.rootfs().slot_a() == config.rootfs().slot_b()) {
     return absl::InvalidArgumentError("rootfs: slot_a and slot_b are the same; give each slot its own device");
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<um::Plugin>> MakeRootfsPlugin(const config::v1::UmConfig& config) {
+  RETURN_IF_ERROR(CheckRootfsConfig(config));
   RETURN_IF_ERROR(FileSystem::Real().MakeFolders(config.state_dir()));
   return std::make_unique<MachineRootfsPlugin>(config);
 }

@@ -93,7 +93,10 @@ class RootfsPlugin : public um::Plugin {
   DurableRecord record_;
 };
 
-// The plugin over the machine's files, clock and network. INVALID_ARGUMENT when the configuration is wrong.
+// INVALID_ARGUMENT when the configuration is wrong. Looks at nothing else.
+absl::Status CheckRootfsConfig(const config::v1::UmConfig& config);
+
+// The plugin over the machine's files, clock and network. The errors of CheckRootfsConfig().
 absl::StatusOr<std::unique_ptr<um::Plugin>> MakeRootfsPlugin(const config::v1::UmConfig& config);
 
 }  // namespace tandem::plugins
