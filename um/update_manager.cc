@@ -134,9 +134,10 @@ UpdateManager::UpdateManager(EventLoop& loop, FileSystem& fs, Plugin& plugin, Up
       record_file_(fs, JoinPath(options_.state_dir, "um.rec")) {}
 
 UpdateManager::~UpdateManager() {
-  alive_.reset();
   if (operation_ != nullptr) operation_->Cancel();
+  // The worker reads alive_ until it ends.
   if (worker_.joinable()) worker_.join();
+  alive_.reset();
 }
 
 absl::Status UpdateManager::Recover() {
