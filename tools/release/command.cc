@@ -95,7 +95,7 @@ absl::StatusOr<absl::Duration> ParseDurationText(const std::string& text) {
   absl::Duration duration;
   int64_t days = 0;
   if (absl::EndsWith(text, "d") && absl::SimpleAtoi(text.substr(0, text.size() - 1), &days) && days >= 0 &&
-      days < 365 * 1000) {
+      days < 365'000) {
     return absl::Hours(24) * days;
   }
   if (absl::ParseDuration(text, &duration) && duration >= absl::ZeroDuration()) return duration;
