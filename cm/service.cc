@@ -118,8 +118,8 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
   EventLoop loop(clock);
   CurlHttpFetcher fetcher;
   Stager stager(fetcher, clock);
-  ASSIGN_OR_RETURN(TrustStore trust,
-                   TrustStore::Load(fs, JoinPath(config.state_dir(), "trust.rec"), config.trust().key_set(), config.namespace_()));
+  ASSIGN_OR_RETURN(TrustStore trust, TrustStore::Load(fs, JoinPath(config.state_dir(), "trust.rec"),
+                                                      config.trust().key_set(), config.namespace_()));
   ASSIGN_OR_RETURN(const std::unique_ptr<SqliteHistory> history,
                    SqliteHistory::Open(JoinPath(config.state_dir(), "history.db")));
   UmRegistry registry({config.nodes().begin(), config.nodes().end()});
