@@ -279,7 +279,7 @@ ArtifactSource Coordinator::SourceOfUpdate() const {
 }
 
 void Coordinator::ResumeDelivery() {
-  if (update_.phase != Phase::kPreparing) return;
+  if (update_.phase != Phase::kPreparing && update_.phase != Phase::kCommitting) return;
   std::vector<Recipient> recipients;
   for (const Participant& participant : update_.participants) {
     const auto um = parts_.ums.ums().find(participant.node_id);
@@ -330,22 +330,7 @@ void Coordinator::HandleStray(const UmInfo& um, bool registered) {
     if (waits_for_strays_) MaybeBegin();
   });
   // The update it belongs to is over: it is told how that ended.
-  std::vector<Target> committed;
-  for (const record::v1::CommittedPlane& plane : store_->committed().planes()) {
-    const absl::StatusOr<DsseEnvelope> envelope = ParseDsse(plane.release());
-    release::v1::Release release;
-    if (!envelope.ok() || !release.ParseFromString(envelope->payload)) continue;
-    for (const InstalledVersion& installed : InstalledOf(um.last)) {
-      for (const auto& component : release.components()) {
-        if (component.component_type() != installed.component_type) continue;
-        if (!component.component_id().empty() && component.component_id() != installed.component_id) continue;
-        committed.push_back({.component_id = installed.component_id,
-                             .component_type = installed.component_type,
-                             .version = component.version()});
-      }
-    }
-  }
-  const bool apply = state == UmState::kUpdated && !committed.empty() && RunsTargets(um.last, committed);
+  const bool apply = state == UmState::kUpdated && RunsCommitted(um);
   LogWarning("UM is still in an update that is over",
              {{"um", um.node.node_id()}, {"state", std::string(Name(state))}, {"answer", apply ? "apply" : "revert"}});
   umv2::CMMessages message;

@@ -101,6 +101,7 @@ class Coordinator {
   absl::Status Accept(const AcceptedDesired& accepted, const Incoming& incoming);
   void Refuse(const Incoming& incoming, const absl::Status& why);
   void RefreshActive();
+  void ReportTried(const AcceptedDesired& accepted);
   void SupersedeWith(const AcceptedDesired& accepted);
   // Begins the desired state's update when nothing runs and it was not tried yet.
   void MaybeBegin();
@@ -131,8 +132,10 @@ class Coordinator {
   void KeepTicking();
   absl::Duration RollbackWindowLeft() const;
   void WatchRollbackWindow();
-  // Seals when the rollback window is over, or when `next` begins.
-  void MaybeSeal(const AcceptedDesired* next);
+  // Seals when the rollback window is over, or the next update begins; not while the unit is to go back.
+  void MaybeSeal(bool next_update_begins);
+  // Runs what the unit is committed to, as far as that names its components; false when it names none.
+  bool RunsCommitted(const UmInfo& um) const;
   // Tells UMs at rest that what they run is sealed.
   void SealUms();
   Event StatusEvent(const UmInfo& um, bool registered) const;

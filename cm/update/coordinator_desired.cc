@@ -24,13 +24,6 @@ DesiredEnvelopes ToEnvelopes(const DesiredDocuments& documents) {
           .key_sets = documents.key_sets};
 }
 
-std::vector<std::string> SortedDigests(const AcceptedDesired& desired) {
-  std::vector<std::string> digests;
-  for (const AcceptedRelease& release : desired.releases) digests.push_back(release.digest);
-  std::ranges::sort(digests);
-  return digests;
-}
-
 std::string NameOf(const AcceptedDesired& desired) {
   std::vector<std::string> ids;
   for (const AcceptedRelease& release : desired.releases) ids.push_back(release.release.release_id());
@@ -130,17 +123,26 @@ absl::Status Coordinator::Accept(const AcceptedDesired& accepted, const Incoming
                                      {"attempt", absl::StrCat(assignment.attempt())},
                                      {"release", NameOf(accepted)}});
   if (update_.phase == Phase::kIdle) {
+    ReportTried(accepted);
     MaybeBegin();
+    PublishReported();
   } else {
     SupersedeWith(accepted);
   }
   return absl::OkStatus();
 }
 
+// Nothing will begin, so nothing else would tell the cloud how its releases did here.
+void Coordinator::ReportTried(const AcceptedDesired& accepted) {
+  const auto tried = store_->FindTried(accepted);
+  if (update_.phase != Phase::kIdle || !tried.has_value()) return;
+  ReportOf(AboutOf(accepted.assignment), tried->outcome, tried->reason);
+}
+
 void Coordinator::SupersedeWith(const AcceptedDesired& accepted) {
   // The same releases with the same attempt are a refresh: nothing starts anew.
   const bool refresh = active_.has_value() && update_.attempt == accepted.assignment.attempt() &&
-                       SortedDigests(active_->accepted) == SortedDigests(accepted);
+                       PlanesAndDigests(active_->accepted) == PlanesAndDigests(accepted);
   if (refresh) {
     RefreshActive();
     return;
@@ -255,7 +257,7 @@ void Coordinator::MaybeBegin() {
 
 absl::Status Coordinator::BeginUpdate(const StoredDesired& desired, std::vector<Participant> participants) {
   const release::v1::Assignment& assignment = desired.accepted.assignment;
-  MaybeSeal(&desired.accepted);
+  MaybeSeal(/*next_update_begins=*/true);
   RETURN_IF_ERROR(store_->SetActive());
   UnitUpdate next;
   next.update_id = absl::StrCat(assignment.sequence(), ".", assignment.attempt());

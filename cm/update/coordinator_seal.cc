@@ -31,20 +31,38 @@ void Coordinator::WatchRollbackWindow() {
   if (!store_->committed().sealed()) wait = std::clamp(RollbackWindowLeft(), kSoonest, kWindowCheck);
   window_timer_ = parts_.loop.PostAfter(wait, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
-    MaybeSeal(nullptr);
+    MaybeSeal(false);
     WatchRollbackWindow();
   });
 }
 
-void Coordinator::MaybeSeal(const AcceptedDesired* next) {
+bool Coordinator::RunsCommitted(const UmInfo& um) const {
+  std::vector<Target> targets;
+  for (const AcceptedRelease& release : store_->CommittedReleases()) {
+    for (const InstalledVersion& installed : InstalledOf(um.last)) {
+      for (const auto& component : release.release.components()) {
+        if (component.component_type() != installed.component_type) continue;
+        if (!component.component_id().empty() && component.component_id() != installed.component_id) continue;
+        targets.push_back({.component_id = installed.component_id,
+                           .component_type = installed.component_type,
+                           .version = component.version()});
+      }
+    }
+  }
+  return !targets.empty() && RunsTargets(um.last, targets);
+}
+
+void Coordinator::MaybeSeal(bool next_update_begins) {
   const absl::Duration now = parts_.clock.Monotonic();
   const absl::Duration elapsed = now - std::exchange(window_checked_, now);
   const record::v1::CommittedRecord& committed = store_->committed();
   if (!committed.sealed() && committed.planes_size() > 0) {
     absl::Status status = store_->AddWindowTime(elapsed);
-    // A rollback within the window must stay possible, for the UMs' own counters, too.
-    const bool due =
-        RollbackWindowLeft() <= absl::ZeroDuration() || (next != nullptr && !store_->GoesBehindCommitted(*next));
+    // A rollback that was accepted within the window must stay possible, for the UMs' own counters, too.
+    const absl::StatusOr<StoredDesired> desired = store_->desired();
+    const bool goes_back = desired.ok() && !store_->FindTried(desired->accepted).has_value() &&
+                           store_->GoesBehindCommitted(desired->accepted);
+    const bool due = !goes_back && (next_update_begins || RollbackWindowLeft() <= absl::ZeroDuration());
     if (status.ok() && due) {
       status = parts_.trust.RaiseFloors({committed.pending_floor().begin(), committed.pending_floor().end()});
       if (status.ok()) status = store_->SetSealed();
@@ -61,6 +79,8 @@ void Coordinator::SealUms() {
   if (update_.phase != Phase::kIdle || !store_->committed().sealed()) return;
   for (const auto& [node_id, um] : parts_.ums.ums()) {
     if (!um.connected || !um.last.unsealed() || StateOf(um.last) != UmState::kIdle || IsInstalling(um.last)) continue;
+    // What it applied may not be what the unit committed in the end.
+    if (!RunsCommitted(um)) continue;
     updatemanager::v2::CMMessages message;
     message.mutable_seal_update();
     // One that goes away now is told when it registers again.

@@ -78,29 +78,47 @@ absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record
   return stored;
 }
 
-// Per component type the lowest, so that a floor never rises above anything that is installed.
-std::map<std::string, uint64_t> SecurityVersions(const release::v1::Release& release) {
-  std::map<std::string, uint64_t> versions;
-  for (const auto& component : release.components()) {
-    const auto [entry, fresh] = versions.emplace(component.component_type(), component.security_version());
-    if (!fresh) entry->second = std::min(entry->second, component.security_version());
+// What of committed planes is for this unit; the documents were verified before they were stored.
+std::vector<AcceptedRelease> ReleasesOf(const google::protobuf::RepeatedPtrField<record::v1::CommittedPlane>& planes,
+                                        const std::string& hardware) {
+  release::v1::Assignment assigned;
+  for (const record::v1::CommittedPlane& plane : planes) {
+    release::v1::PlaneRelease& named = *assigned.add_planes();
+    named.set_plane(plane.plane());
+    named.set_release_digest(plane.release_digest());
   }
-  return versions;
+  std::vector<AcceptedRelease> releases;
+  for (const record::v1::CommittedPlane& plane : planes) {
+    if (std::ranges::find(releases, plane.release_digest(), &AcceptedRelease::digest) != releases.end()) continue;
+    Signed<release::v1::Release> whole;
+    absl::StatusOr<release::v1::Release> document = OpenStored<release::v1::Release>(plane.release(), &whole.digest);
+    if (!document.ok()) continue;
+    whole.document = *std::move(document);
+    absl::StatusOr<release::v1::Release> for_unit = ReleaseForUnit(whole, assigned, hardware);
+    if (!for_unit.ok()) continue;
+    releases.push_back({.digest = whole.digest, .release = *std::move(for_unit), .envelope = plane.release()});
+  }
+  return releases;
 }
 
 // Enough for a fleet that goes to and fro; keeps the record small.
 constexpr int kMaxFailed = 16;
+
+void ForgetFailed(const std::set<std::string>& releases, record::v1::DesiredRecord& record) {
+  auto& failed = *record.mutable_failed();
+  const auto same = std::ranges::find_if(failed, [&](const record::v1::FailedReleases& known) {
+    return std::set<std::string>(known.releases().begin(), known.releases().end()) == releases;
+  });
+  if (same != failed.end()) failed.erase(same);
+}
 
 // What `record` says was tried last is about to be replaced; a failure is kept.
 void RememberFailed(const record::v1::DesiredRecord& record, const std::set<std::string>& by,
                     record::v1::DesiredRecord& next) {
   const std::set<std::string> releases(record.done_releases().begin(), record.done_releases().end());
   if (record.done_outcome().empty() || record.done_outcome() == Name(Outcome::kApplied) || releases == by) return;
+  ForgetFailed(releases, next);
   auto& failed = *next.mutable_failed();
-  const auto same = std::ranges::find_if(failed, [&](const record::v1::FailedReleases& known) {
-    return std::set<std::string>(known.releases().begin(), known.releases().end()) == releases;
-  });
-  if (same != failed.end()) failed.erase(same);
   record::v1::FailedReleases& entry = *failed.Add();
   *entry.mutable_releases() = record.done_releases();
   entry.set_attempt(record.done_attempt());
@@ -109,13 +127,15 @@ void RememberFailed(const record::v1::DesiredRecord& record, const std::set<std:
   if (failed.size() > kMaxFailed) failed.erase(failed.begin());
 }
 
-std::set<std::string> Digests(const AcceptedDesired& accepted) {
-  std::set<std::string> digests;
-  for (const AcceptedRelease& release : accepted.releases) digests.insert(release.digest);
-  return digests;
-}
-
 }  // namespace
+
+std::set<std::string> PlanesAndDigests(const AcceptedDesired& desired) {
+  std::set<std::string> releases;
+  for (const release::v1::PlaneRelease& plane : desired.assignment.planes()) {
+    releases.insert(absl::StrCat(release::v1::Plane_Name(plane.plane()), " ", plane.release_digest()));
+  }
+  return releases;
+}
 
 DesiredStore::DesiredStore(FileSystem& fs, const std::string& folder, std::string hardware)
     : hardware_(std::move(hardware)),
@@ -165,11 +185,13 @@ absl::Status DesiredStore::SetActive() {
 absl::Status DesiredStore::SetDone(const AcceptedDesired& accepted, const std::string& outcome,
                                    const std::string& reason) {
   record::v1::DesiredRecord next = record_;
-  RememberFailed(record_, Digests(accepted), next);
+  RememberFailed(record_, PlanesAndDigests(accepted), next);
   next.set_done_sequence(accepted.assignment.sequence());
   next.set_done_attempt(accepted.assignment.attempt());
   next.clear_done_releases();
-  for (const std::string& digest : Digests(accepted)) next.add_done_releases(digest);
+  for (const std::string& release : PlanesAndDigests(accepted)) next.add_done_releases(release);
+  // What runs now is no failure any more.
+  if (outcome == Name(Outcome::kApplied)) ForgetFailed(PlanesAndDigests(accepted), next);
   next.set_done_outcome(outcome);
   next.set_done_reason(reason);
   return Save(next);
@@ -182,7 +204,7 @@ absl::Status DesiredStore::SetPaused(bool paused) {
 }
 
 std::optional<DesiredStore::Tried> DesiredStore::FindTried(const AcceptedDesired& accepted) const {
-  const std::set<std::string> wanted = Digests(accepted);
+  const std::set<std::string> wanted = PlanesAndDigests(accepted);
   const uint32_t attempt = accepted.assignment.attempt();
   const auto is_wanted = [&](const auto& releases) {
     return std::set<std::string>(releases.begin(), releases.end()) == wanted;
@@ -214,8 +236,14 @@ absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
     committed.set_release(release->envelope);
     committed.clear_base_urls();
     for (const std::string& url : desired.accepted.assignment.base_urls()) committed.add_base_urls(url);
-    for (const auto& [type, version] : SecurityVersions(release->release)) {
-      (*next.mutable_pending_floor())[type] = version;
+  }
+  // Per component type the lowest of all that is installed: a floor never rises above that.
+  next.clear_pending_floor();
+  for (const AcceptedRelease& release : ReleasesOf(next.planes(), hardware_)) {
+    for (const auto& component : release.release.components()) {
+      const auto [floor, fresh] =
+          next.mutable_pending_floor()->insert({component.component_type(), component.security_version()});
+      if (!fresh) floor->second = std::min(floor->second, component.security_version());
     }
   }
   next.set_sealed(false);
@@ -231,26 +259,35 @@ bool DesiredStore::IsCommitted(const AcceptedDesired& accepted) const {
   });
 }
 
+std::vector<AcceptedRelease> DesiredStore::CommittedReleases() const {
+  return ReleasesOf(committed_.planes(), hardware_);
+}
+
 std::set<std::string> DesiredStore::ArtifactsToKeep() const {
   std::set<std::string> artifacts;
   for (const auto* planes : {&committed_.planes(), &committed_.previous()}) {
-    for (const record::v1::CommittedPlane& plane : *planes) {
-      const absl::StatusOr<release::v1::Release> release = OpenStored<release::v1::Release>(plane.release(), nullptr);
-      if (!release.ok()) continue;
-      for (const auto& component : release->components()) artifacts.insert(component.sha256());
+    for (const AcceptedRelease& release : ReleasesOf(*planes, hardware_)) {
+      for (const auto& component : release.release.components()) artifacts.insert(component.sha256());
     }
   }
   return artifacts;
 }
 
 bool DesiredStore::GoesBehindCommitted(const AcceptedDesired& desired) const {
-  for (const AcceptedRelease& release : desired.releases) {
-    for (const auto& [type, version] : SecurityVersions(release.release)) {
-      const auto pending = committed_.pending_floor().find(type);
-      if (pending != committed_.pending_floor().end() && version < pending->second) return true;
+  const auto is_behind = [&](const release::v1::ReleaseComponent& next) {
+    for (const AcceptedRelease& committed : CommittedReleases()) {
+      for (const release::v1::ReleaseComponent& now : committed.release.components()) {
+        const bool same =
+            now.component_type() == next.component_type() &&
+            (now.component_id().empty() || next.component_id().empty() || now.component_id() == next.component_id());
+        if (same && next.security_version() < now.security_version()) return true;
+      }
     }
-  }
-  return false;
+    return false;
+  };
+  return !committed_.sealed() && std::ranges::any_of(desired.releases, [&](const AcceptedRelease& release) {
+    return std::ranges::any_of(release.release.components(), is_behind);
+  });
 }
 
 absl::Status DesiredStore::AddWindowTime(absl::Duration elapsed) {

@@ -25,6 +25,9 @@ struct StoredDesired {
   std::string bundle_path;
 };
 
+// What is assigned, as "PLANE digest": two desired states are the same when these are.
+std::set<std::string> PlanesAndDigests(const AcceptedDesired& desired);
+
 // Owned by the event thread. After OK from a Set… call the change survives a power cut; after an error nothing changed.
 // A damaged record falls back to its previous copy with a log line: the cloud, or the bundle, brings the newest again.
 class DesiredStore {
@@ -59,6 +62,8 @@ class DesiredStore {
 
   // --- committed ---
   const record::v1::CommittedRecord& committed() const { return committed_; }
+  // What of it is for this unit.
+  std::vector<AcceptedRelease> CommittedReleases() const;
   // These releases are what the unit runs now; their security versions become floors at Seal.
   absl::Status SetCommitted(const StoredDesired& desired);
   // It brings a security version below one that is committed, but not sealed yet: a rollback.

@@ -15,15 +15,17 @@ class DesiredStoreTest : public testing::Test {
     desired_ = MakeDesired("r1", "artifact");
   }
 
-  StoredDesired MakeDesired(const std::string& release_id, const std::string& artifact) {
+  StoredDesired MakeDesired(const std::string& release_id, const std::string& artifact, uint64_t security_version = 0) {
     StoredDesired made;
     const std::vector<TestComponent> components = {{.id = "a", .type = "t", .version = "2", .content = artifact}};
-    made.envelopes = maker_.Desired("unit-1", 7, {maker_.MakeRelease(release_id, components)});
+    release::v1::Release release = maker_.ReleaseOf(release_id, components);
+    release.mutable_components(0)->set_security_version(security_version);
+    made.envelopes = maker_.Desired("unit-1", 7, {maker_.Seal(release)});
     made.accepted.assignment = maker_.AssignmentOf("unit-1", 7, made.envelopes.releases);
     made.accepted.assignment.set_attempt(1);
     made.envelopes.assignment = maker_.Seal(made.accepted.assignment);
     made.accepted.releases.push_back({.digest = PayloadDigest(made.envelopes.releases[0]),
-                                      .release = maker_.ReleaseOf(release_id, components),
+                                      .release = release,
                                       .envelope = made.envelopes.releases[0]});
     return made;
   }
@@ -71,15 +73,13 @@ TEST_F(DesiredStoreTest, TheSameReleasesAreTriedAgainOnlyByAHigherAttempt) {
   EXPECT_TRUE(store.FindTried(refresh).has_value());
   refresh.assignment.set_attempt(2);
   EXPECT_FALSE(store.FindTried(refresh).has_value());
-  AcceptedDesired other = desired_.accepted;
-  other.releases[0].digest = "another";
+  const AcceptedDesired other = MakeDesired("r2", "another artifact").accepted;
   EXPECT_FALSE(store.FindTried(other).has_value());
 }
 
 TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
   DesiredStore store = Load();
-  desired_.accepted.releases[0].release.mutable_components(0)->set_security_version(5);
-  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  ASSERT_TRUE(store.SetCommitted(MakeDesired("r1", "artifact", 5)).ok());
   EXPECT_EQ(store.committed().pending_floor().at("t"), 5u);
   EXPECT_EQ(store.committed().planes(0).release_id(), "r1");
   ASSERT_TRUE(store.SetSealed().ok());
@@ -108,14 +108,23 @@ TEST_F(DesiredStoreTest, AFailureIsRememberedWhenOtherReleasesWereTriedSince) {
 
 TEST_F(DesiredStoreTest, ARollbackWithinTheWindowTakesThePendingFloorBack) {
   DesiredStore store = Load();
-  release::v1::ReleaseComponent& component = *desired_.accepted.releases[0].release.mutable_components(0);
-  component.set_security_version(5);
-  ASSERT_TRUE(store.SetCommitted(desired_).ok());
-  EXPECT_FALSE(store.GoesBehindCommitted(desired_.accepted));
-  component.set_security_version(4);
-  EXPECT_TRUE(store.GoesBehindCommitted(desired_.accepted));
-  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  const StoredDesired newer = MakeDesired("r2", "newer", 5);
+  const StoredDesired older = MakeDesired("r1", "older", 4);
+  ASSERT_TRUE(store.SetCommitted(newer).ok());
+  EXPECT_FALSE(store.GoesBehindCommitted(newer.accepted));
+  EXPECT_TRUE(store.GoesBehindCommitted(older.accepted));
+  ASSERT_TRUE(store.SetCommitted(older).ok());
   EXPECT_EQ(store.committed().pending_floor().at("t"), 4u) << "never above what is installed";
+}
+
+TEST_F(DesiredStoreTest, AFailureIsForgottenWhenItsReleasesAreAppliedAfterAll) {
+  const StoredDesired late = MakeDesired("late", "late");
+  DesiredStore store = Load();
+  ASSERT_TRUE(store.SetDone(late.accepted, "reverted", "gate").ok());
+  ASSERT_TRUE(store.SetDone(desired_.accepted, "applied", "").ok());
+  ASSERT_TRUE(store.SetDone(late.accepted, "applied", "").ok());
+  ASSERT_TRUE(store.SetDone(desired_.accepted, "applied", "").ok());
+  EXPECT_FALSE(store.FindTried(late.accepted).has_value()) << "the way back to it is open";
 }
 
 TEST_F(DesiredStoreTest, WhatARollbackNeedsIsKeptUntilSealed) {

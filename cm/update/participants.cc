@@ -24,6 +24,10 @@ Participant* FindParticipant(UnitUpdate& update, const std::string& node_id) {
 
 bool IsBusy(const Participant& p) { return p.installing || (p.sent != UmCommand::kNone && !p.answered); }
 
+bool GaveNoAnswer(const Participant& p, const Limits& limits) {
+  return p.sent != UmCommand::kNone && !p.answered && !p.installing && p.resend_after >= limits.resend_max;
+}
+
 bool HasReported(const Participant& p, UmState state) { return p.connected && p.reported && p.state == state; }
 
 bool IsCommitted(const Participant& p) { return p.reported && p.state == UmState::kIdle && p.on_target && !IsBusy(p); }

@@ -30,6 +30,9 @@ bool AnyOf(const UnitUpdate& update, Predicate predicate) {
 // Works on a command, or has not answered one.
 bool IsBusy(const Participant& participant);
 
+// Has not answered a command, however often that was repeated.
+bool GaveNoAnswer(const Participant& participant, const Limits& limits);
+
 // Is connected, and its last status says `state`.
 bool HasReported(const Participant& participant, UmState state);
 

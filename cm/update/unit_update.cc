@@ -58,7 +58,7 @@ void ObserveLoss(Participant& participant) {
 bool CanStillAbort(const UnitUpdate& update) { return update.decision == Decision::kNone && !update.compensating; }
 
 bool AwaitsVerdict(const UnitUpdate& update) {
-  return update.phase == Phase::kTrial && update.verify_before_commit && update.gate_passed && CanStillAbort(update);
+  return update.phase == Phase::kTrial && update.verify_before_commit && CanStillAbort(update);
 }
 
 void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
@@ -95,7 +95,7 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
       if (update.phase == Phase::kTrial) update.abort_reason = absl::StrCat("health gate failed: ", event.text);
       return;
     case Event::Kind::kVerified:
-      // The fleet judges what runs on trial and was reported; nothing else.
+      // The fleet judges what runs on trial; nothing else.
       update.verified = update.verified || AwaitsVerdict(update);
       return;
     case Event::Kind::kNotVerified:
@@ -170,7 +170,8 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
     participant.answered = false;
     participant.since_sent = absl::ZeroDuration();
     // A repetition is a new try only where the UM tried, failed and must go forward all the same.
-    const bool counts = !redirects && (!again || (!unanswered && update.phase == Phase::kCommitting));
+    const bool tried_again = update.phase == Phase::kCommitting && (!unanswered || GaveNoAnswer(participant, limits));
+    const bool counts = !redirects && (!again || tried_again);
     if (counts) CountSent(update, participant, wanted);
     actions.push_back({Action::Kind::kSend, participant.node_id, wanted});
   }

@@ -97,8 +97,10 @@ bool AllCommitted(const UnitUpdate& u, const Limits&) {
 
 bool ForwardExhausted(const UnitUpdate& u, const Limits& limits) {
   return AnyOf(u, [&](const Participant& p) {
-    const bool behind = p.state != UmState::kUpdated && !IsCommitted(p);
-    return p.forward_attempts >= limits.forward_attempts && p.connected && p.reported && behind && !IsBusy(p) &&
+    const bool behind = p.connected && p.reported && p.state != UmState::kUpdated && !IsCommitted(p);
+    // It works on its way forward, or says nothing, for longer than a whole preparation may take.
+    if (behind && p.step_elapsed > limits.prepare + limits.start) return true;
+    return p.forward_attempts >= limits.forward_attempts && behind && (!IsBusy(p) || GaveNoAnswer(p, limits)) &&
            (p.state == UmState::kFailed || p.since_sent >= p.resend_after);
   });
 }
@@ -138,7 +140,13 @@ bool AllReported(const UnitUpdate& u, const Limits&) {
   return AllOf(u, [](const Participant& p) { return p.reported; });
 }
 
-bool ReplacedAndSettled(const UnitUpdate& u, const Limits&) { return u.new_assignment_waits && Settled(u); }
+// A UM that is gone for good must not keep the others from what comes next; should it return, it is told how this
+// ended.
+bool ReplacedAndSettled(const UnitUpdate& u, const Limits& limits) {
+  return u.new_assignment_waits && AllOf(u, [&](const Participant& p) {
+           return IsSettled(p) || (!p.connected && p.missing_for > limits.registration);
+         });
+}
 
 // --- effects ---
 
@@ -372,7 +380,7 @@ constexpr Transition kTransitions[] = {
      "reverted", FinishReverted},
     {Phase::kNeedsService, "all UMs of a compensating update are IDLE on its versions after all", CompensatedAfterAll,
      Phase::kIdle, "reverted", FinishReverted},
-    {Phase::kNeedsService, "a new assignment waits and all UMs are IDLE", ReplacedAndSettled, Phase::kIdle,
+    {Phase::kNeedsService, "a new assignment waits and all UMs are IDLE, or gone", ReplacedAndSettled, Phase::kIdle,
      "needs service", FinishNeedsService},
 };
 

@@ -296,7 +296,7 @@ TEST(UnitUpdate, NewSourcesGoToAUmThatAlreadyPreparesOnce) {
   EXPECT_EQ(unit.update.participants[0].prepares, 1U) << "no lost preparation";
 }
 
-TEST(UnitUpdate, AVerdictCountsOnlyForWhatRunsOnTrialAndIsHealthy) {
+TEST(UnitUpdate, AVerdictCountsOnlyForWhatRunsOnTrial) {
   UnitUpdate first;
   first.verify_before_commit = true;
   Unit unit({Um("a", 1)}, first);
@@ -305,10 +305,13 @@ TEST(UnitUpdate, AVerdictCountsOnlyForWhatRunsOnTrialAndIsHealthy) {
   unit.Send({.kind = Event::Kind::kNotVerified, .text = "too early"});
   unit.Reports("a", UmState::kPrepared);
   unit.Reports("a", UmState::kUpdated);
-  unit.Send({.kind = Event::Kind::kVerified});
   unit.GatePasses();
-  EXPECT_EQ(unit.update.phase, Phase::kTrial);
+  EXPECT_EQ(unit.update.phase, Phase::kTrial) << "what came before the trial is forgotten";
+  // CM restarts, and the gate is repeated; the verdict on what was reported before counts.
+  unit.update.gate_passed = false;
   unit.Send({.kind = Event::Kind::kVerified});
+  EXPECT_EQ(unit.update.phase, Phase::kTrial);
+  unit.GatePasses();
   EXPECT_EQ(unit.update.phase, Phase::kCommitting);
 }
 
@@ -414,6 +417,39 @@ TEST(UnitUpdate, AfterCommitArtifactsThatCannotBeHadEndInCompensation) {
   }
   EXPECT_EQ(unit.update.phase, Phase::kReverting);
   EXPECT_THAT(unit.update.reason, HasSubstr("after COMMIT the new version did not come up in 3 further tries"));
+}
+
+TEST(UnitUpdate, AUmThatAnswersNothingAfterCommitEndsInCompensation) {
+  Unit unit = InCommitting();
+  unit.Registers("rootfs", UmState::kFailed, false, "fell back to A");
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
+  for (int i = 0; i < 300 && unit.update.phase == Phase::kCommitting; ++i) unit.Passes(absl::Seconds(1));
+  EXPECT_EQ(unit.update.phase, Phase::kReverting) << "silence is no success";
+}
+
+TEST(UnitUpdate, AUmThatWorksForEverAfterCommitEndsInCompensation) {
+  Unit unit = InCommitting();
+  unit.Registers("rootfs", UmState::kFailed, false, "fell back to A");
+  unit.Installing("rootfs", UmState::kPrepared);
+  unit.Passes(unit.limits.prepare);
+  EXPECT_EQ(unit.update.phase, Phase::kCommitting);
+  unit.Passes(unit.limits.start + absl::Seconds(1));
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+}
+
+TEST(UnitUpdate, AUmThatIsGoneForGoodDoesNotKeepANewAssignmentFromStarting) {
+  Unit unit = InTrial();
+  unit.GateFails("broken");
+  unit.Loses("model");
+  unit.Reports("rootfs", UmState::kIdle);
+  for (int i = 0; i < 60; ++i) unit.Passes(absl::Minutes(1));
+  unit.Reports("config", UmState::kIdle);
+  ASSERT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Passes(unit.limits.registration);
+  EXPECT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Send({.kind = Event::Kind::kNewAssignmentWaits});
+  EXPECT_EQ(unit.update.phase, Phase::kIdle);
+  EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
 }
 
 TEST(UnitUpdate, BeforeCommitArtifactsThatCannotBeHadAbort) {

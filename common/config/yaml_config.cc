@@ -257,7 +257,10 @@ absl::Status LoadYamlFile(const std::string& path, Message& message, ConfigLines
     return absl::InvalidArgumentError(absl::StrCat("configuration ", path, " is a folder; name the file in it"));
   }
   std::ifstream file(path, std::ios::binary);
-  if (!file) return ErrnoStatus(errno, absl::StrCat("configuration ", path));
+  if (!file) {
+    const absl::Status status = ErrnoStatus(errno, absl::StrCat("configuration ", path));
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; --config names another"));
+  }
   std::ostringstream text;
   text << file.rdbuf();
   if (file.bad()) return absl::DataLossError(absl::StrCat("configuration ", path, " cannot be read"));

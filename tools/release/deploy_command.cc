@@ -101,7 +101,9 @@ class Deployment {
                               envelope->type == kProvisionalMessage;
     // Acknowledged every time, told once: a repeat means that the ack did not arrive.
     if (acknowledged) Acknowledge(envelope->msg_id);
-    if (!seen_.insert(envelope->msg_id).second) return std::nullopt;
+    const bool repeated = !seen_.insert(envelope->msg_id).second;
+    // The verdict may have been lost on its way.
+    if (repeated && envelope->type != kProvisionalMessage) return std::nullopt;
     if (envelope->type == kFeedbackMessage) return HandleFeedback(*envelope);
     if (envelope->type == kAppliedMessage) return HandleApplied(*envelope);
     if (envelope->type == kProvisionalMessage) return HandleProvisional(*envelope);
