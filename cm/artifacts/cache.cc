@@ -79,6 +79,15 @@ uint64_t ArtifactCache::DurableBytes(const StageRequest& request) const {
   return std::min<uint64_t>(record.synced_bytes(), request.size);
 }
 
+std::vector<std::string> ArtifactCache::Evictable() const {
+  std::vector<std::string> order;
+  for (const std::string& digest : use_order_) {
+    if (!IsPinned(digest) && !running_.contains(digest)) order.push_back(digest);
+  }
+  std::ranges::stable_partition(order, [&](const std::string& digest) { return !kept_.contains(digest); });
+  return order;
+}
+
 absl::Status ArtifactCache::MakeRoom(uint64_t size, uint64_t on_disk) {
   uint64_t running = 0;
   for (const auto& [digest, bytes] : running_) running += bytes;
@@ -90,18 +99,25 @@ absl::Status ArtifactCache::MakeRoom(uint64_t size, uint64_t on_disk) {
     const uint64_t over_disk = to_write > free ? to_write - free : 0;
     return std::max(over_limit, over_disk);
   };
-  for (auto oldest = use_order_.begin();;) {
-    ASSIGN_OR_RETURN(const uint64_t bytes, missing());
-    if (bytes == 0) return absl::OkStatus();
-    while (oldest != use_order_.end() && (IsPinned(*oldest) || running_.contains(*oldest))) ++oldest;
-    if (oldest == use_order_.end()) {
-      return absl::ResourceExhaustedError(absl::StrCat("the artifact cache ", folder_, " lacks ", bytes, " bytes for ",
-                                                       size, "; free the disk or raise artifacts.cache_limit_bytes"));
-    }
-    const std::string victim = *oldest++;
-    LogInfo("artifact evicted", {{"sha256", HexEncode(victim)}});
-    RETURN_IF_ERROR(Forget(victim));
+  const auto refusal = [&](uint64_t bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("the artifact cache ", folder_, " lacks ", bytes, " bytes for ",
+                                                     size, "; free the disk or raise artifacts.cache_limit_bytes"));
+  };
+  const std::vector<std::string> evictable = Evictable();
+  uint64_t can_go = 0;
+  for (const std::string& digest : evictable) can_go += entries_.at(digest).size;
+  ASSIGN_OR_RETURN(uint64_t bytes, missing());
+  // Nothing is given up for what will not fit anyway.
+  if (bytes > can_go) return refusal(bytes - can_go);
+  for (auto victim = evictable.begin(); bytes != 0; ++victim) {
+    // The disk got less free than the files were long.
+    if (victim == evictable.end()) return refusal(bytes);
+    LogInfo("artifact evicted",
+            {{"sha256", HexEncode(*victim)}, {"kept_for_rollback", kept_.contains(*victim) ? "yes" : "no"}});
+    RETURN_IF_ERROR(Forget(*victim));
+    ASSIGN_OR_RETURN(bytes, missing());
   }
+  return absl::OkStatus();
 }
 
 absl::Status ArtifactCache::DropAbandonedParts(const std::string& wanted) {
@@ -211,6 +227,11 @@ void ArtifactCache::Pin(const std::string& update_id, const std::set<std::string
 void ArtifactCache::Unpin(const std::string& update_id) {
   std::lock_guard lock(mutex_);
   pins_.erase(update_id);
+}
+
+void ArtifactCache::Keep(std::set<std::string> sha256s) {
+  std::lock_guard lock(mutex_);
+  kept_ = std::move(sha256s);
 }
 
 uint64_t ArtifactCache::size_bytes() const {

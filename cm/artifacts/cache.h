@@ -13,6 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,15 +27,17 @@ namespace tandem::cm {
 class ArtifactCache {
  public:
   // Makes `folder`, and takes stock of it: complete artifacts stay, in line for eviction by name.
-  // `fs` and `stager` must outlive the cache.
+  // `fs` and `stager` must outlive the cache. `limit_bytes` should hold two images: the one that is fetched, and the
+  // one to go back to; with less an update costs what a rollback would need.
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(FileSystem& fs, Stager& stager, std::string folder,
                                                              uint64_t limit_bytes);
 
   // Blocks until the artifact is here; for worker threads. One that is already here is not fetched; one that another
   // thread fetches is waited for. What a restart found on disk is read and checked before its first use, and fetched
-  // again when it is wrong. Makes room by evicting what is not pinned, least recently used first. The artifact must
-  // have been pinned, or it may go at once. RESOURCE_EXHAUSTED: it does not fit beside what is pinned, or the disk is
-  // full; the text says how many bytes are missing. CANCELLED. Else as Stager::Stage().
+  // again when it is wrong. Makes room by evicting what is not pinned, least recently used first, what is to be kept
+  // last. The artifact must have been pinned, or it may go at once. RESOURCE_EXHAUSTED: it does not fit beside what is
+  // pinned, or the disk is full: nothing was evicted, and the text says how many bytes are missing. CANCELLED. Else as
+  // Stager::Stage().
   absl::Status Fetch(const StageRequest& request, const StageObserver& observer);
 
   // The file of a complete artifact; NOT_FOUND. Marks it as used. Fetch() comes first: it checks the bytes.
@@ -44,6 +47,10 @@ class ArtifactCache {
   // record pins again after a restart, before the first Fetch().
   void Pin(const std::string& update_id, const std::set<std::string>& sha256s);
   void Unpin(const std::string& update_id);
+
+  // Artifacts that would be good to have but that no update needs: evicted only when a fetch would be refused
+  // otherwise. Replaces those of the last call.
+  void Keep(std::set<std::string> sha256s);
 
   // Bytes of complete artifacts.
   uint64_t size_bytes() const;
@@ -61,6 +68,8 @@ class ArtifactCache {
 
   absl::Status TakeStock();
   bool IsPinned(const std::string& sha256) const;
+  // What may be evicted, in that order; the caller holds the lock.
+  std::vector<std::string> Evictable() const;
   // Evicts until the artifact fits, of which `on_disk` bytes are there already; the caller holds the lock.
   absl::Status MakeRoom(uint64_t size, uint64_t on_disk);
   // Of an interrupted download.
@@ -85,6 +94,7 @@ class ArtifactCache {
   // Least recently used first.
   std::list<std::string> use_order_;
   std::map<std::string, std::set<std::string>> pins_;
+  std::set<std::string> kept_;
   // Artifacts that a thread checks or downloads, with the room they will take.
   std::map<std::string, uint64_t> running_;
   std::condition_variable turn_ended_;

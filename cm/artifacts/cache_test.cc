@@ -95,6 +95,37 @@ TEST_F(CacheTest, WhatIsPinnedStaysUntilTheLastPinGoes) {
   EXPECT_TRUE(cache->Path(b.sha256).ok());
 }
 
+TEST_F(CacheTest, WhatIsKeptGoesLastButBeforeAFetchIsRefused) {
+  std::unique_ptr<ArtifactCache> cache = Open(1000 << 10);
+  const StageRequest kept = Request(Content('k'));
+  const StageRequest kept_and_pinned = Request(Content('p'));
+  const StageRequest other = Request(Content('o'));
+  const StageRequest next = Request(Content('n'));
+  const StageRequest after = Request(Content('a'));
+  for (const StageRequest& request : {kept, kept_and_pinned, other}) ASSERT_TRUE(cache->Fetch(request, {}).ok());
+  cache->Keep({kept.sha256, kept_and_pinned.sha256});
+  cache->Pin("update-1", {kept_and_pinned.sha256, next.sha256, after.sha256});
+  ASSERT_TRUE(cache->Fetch(next, {}).ok());
+  EXPECT_FALSE(cache->Path(other.sha256).ok());
+  EXPECT_TRUE(cache->Path(kept.sha256).ok());
+  // Not for what will not fit anyway.
+  EXPECT_EQ(cache->Fetch(Request(Content('b', 500 << 10)), {}).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(cache->Path(kept.sha256).ok());
+  ASSERT_TRUE(cache->Fetch(after, {}).ok());
+  EXPECT_FALSE(cache->Path(kept.sha256).ok());
+  EXPECT_TRUE(cache->Path(kept_and_pinned.sha256).ok());
+}
+
+TEST_F(CacheTest, WhatIsKeptGivesWayToAFullDisk) {
+  fs_.SetCapacity(20 << 20);
+  std::unique_ptr<ArtifactCache> cache = Open(uint64_t{1} << 30);
+  const StageRequest kept = Request(Content('k', 2 << 20));
+  ASSERT_TRUE(cache->Fetch(kept, {}).ok());
+  cache->Keep({kept.sha256});
+  EXPECT_TRUE(cache->Fetch(Request(Content('n', 3 << 20)), {}).ok());
+  EXPECT_FALSE(cache->Path(kept.sha256).ok());
+}
+
 TEST_F(CacheTest, AFullDiskIsSaidWithTheMissingBytes) {
   fs_.SetCapacity(17 << 20);
   std::unique_ptr<ArtifactCache> cache = Open(uint64_t{1} << 30);

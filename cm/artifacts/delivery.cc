@@ -26,8 +26,6 @@ using nlohmann::json;
 
 namespace {
 
-// Among the pins of updates, whose ids begin with a digit.
-constexpr char kRollbackPin[] = "rollback";
 constexpr uint64_t kDefaultCacheLimit = uint64_t{4} << 30;
 constexpr size_t kTokenKeySize = 32;
 constexpr uint64_t kReadSize = 1 << 20;
@@ -191,15 +189,13 @@ absl::StatusOr<ArtifactCache*> ArtifactDelivery::Cache() {
   if (cache_ != nullptr) return cache_.get();
   const uint64_t limit = config_.cache_limit_bytes() == 0 ? kDefaultCacheLimit : config_.cache_limit_bytes();
   ASSIGN_OR_RETURN(cache_, Annotate(ArtifactCache::Open(fs_, stager_, cache_dir_, limit), "artifact cache"));
-  cache_->Pin(kRollbackPin, kept_);
+  cache_->Keep(kept_);
   return cache_.get();
 }
 
 void ArtifactDelivery::Keep(std::set<std::string> artifacts) {
   kept_ = std::move(artifacts);
-  if (cache_ == nullptr) return;
-  cache_->Unpin(kRollbackPin);
-  cache_->Pin(kRollbackPin, kept_);
+  if (cache_ != nullptr) cache_->Keep(kept_);
 }
 
 void ArtifactDelivery::MakePrepare(const std::string& update_id, const Participant& participant,

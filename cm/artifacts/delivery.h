@@ -82,7 +82,8 @@ class ArtifactDelivery {
   // nullopt when CM fetches nothing for this UM now.
   std::optional<DeliveryProgress> Progress(const std::string& update_id, const std::string& node_id) const;
 
-  // Artifacts (SHA-256, 32 bytes each) that a rollback may need: they stay in the cache until another set is given.
+  // Artifacts (SHA-256, 32 bytes each) that a rollback may need: until another set is given they stay in the cache
+  // unless an update has no room beside them.
   void Keep(std::set<std::string> artifacts);
 
   // The update is over: its token is worth nothing, its artifacts may be evicted unless they are kept.
