@@ -111,6 +111,10 @@ absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const
 
 // What CM does for one UM on a thread of its own.
 struct ArtifactDelivery::Job {
+  uint64_t number = 0;
+  Recipient recipient;
+  // As it was last given; the servers and the bundle are those that the worker uses.
+  ArtifactSource source;
   Done done;
   std::thread worker;
   // Guards what follows.
@@ -151,11 +155,8 @@ ArtifactDelivery::ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stag
       server_record_(fs, JoinPath(state_dir, "artifacts.rec")) {}
 
 ArtifactDelivery::~ArtifactDelivery() {
-  alive_.reset();
-  for (auto& [key, job] : jobs_) job->Cancel();
-  for (auto& [key, job] : jobs_) {
-    if (job->worker.joinable()) job->worker.join();
-  }
+  while (!jobs_.empty()) Retire(jobs_.begin());
+  for (auto& [number, job] : retired_) job->worker.join();
 }
 
 absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
@@ -203,6 +204,8 @@ void ArtifactDelivery::MakePrepare(const std::string& update_id, const Participa
   if (!FetchesItself(node, source)) {
     return LocateThenServe(update_id, {.participant = participant, .node = node}, source, std::move(done));
   }
+  // From a bundle that is no longer the source.
+  if (const auto job = jobs_.find({update_id, participant.node_id}); job != jobs_.end()) Retire(job);
   loop_.Post([alive = std::weak_ptr<bool>(alive_), done = std::move(done), prepare = FromServers(participant, source)] {
     if (!alive.expired()) done(prepare);
   });
@@ -254,12 +257,20 @@ absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::FromServers(const Particip
 void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recipient& recipient,
                                        const ArtifactSource& source, Done done) {
   const Participant& participant = recipient.participant;
-  std::unique_ptr<Job>& job = jobs_[{update_id, participant.node_id}];
-  if (job != nullptr) {
-    job->done = std::move(done);
-    return;
+  const JobKey key(update_id, participant.node_id);
+  if (const auto found = jobs_.find(key); found != jobs_.end()) {
+    Job& job = *found->second;
+    if (job.source.base_urls == source.base_urls && job.source.bundle_path == source.bundle_path) {
+      job.source = source;
+      job.done = std::move(done);
+      return;
+    }
+    Retire(found);
   }
-  job = std::make_unique<Job>();
+  std::unique_ptr<Job>& job = jobs_[key] = std::make_unique<Job>();
+  job->number = ++last_job_;
+  job->recipient = recipient;
+  job->source = source;
   job->done = std::move(done);
   absl::StatusOr<ArtifactCache*> cache = nullptr;
   if (source.bundle_path.empty()) cache = Cache();
@@ -270,28 +281,38 @@ void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recip
     (*cache)->Pin(pin, pinned);
     pins_[update_id].insert(pin);
   }
-  job->worker = std::thread([this, update_id, recipient, source, cache, job = job.get()] {
+  job->worker = std::thread([this, alive = std::weak_ptr<bool>(alive_), key, recipient, source, cache, job = job.get(),
+                             number = job->number] {
     absl::StatusOr<LocatedArtifacts> located = Locate(*job, recipient, source, cache);
-    loop_.Post([this, alive = std::weak_ptr<bool>(alive_), update_id, recipient, source, located = std::move(located)] {
-      if (!alive.expired()) Finish(update_id, recipient, source, located);
+    loop_.Post([this, alive, key, number, located = std::move(located)] {
+      if (!alive.expired()) Finish(key, number, located);
     });
   });
 }
 
-void ArtifactDelivery::Finish(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
-                              const absl::StatusOr<LocatedArtifacts>& located) {
-  auto found = jobs_.find({update_id, recipient.participant.node_id});
-  if (found == jobs_.end()) return;
+void ArtifactDelivery::Retire(Jobs::iterator job) {
+  job->second->Cancel();
+  if (job->second->worker.joinable()) retired_[job->second->number] = std::move(job->second);
+  jobs_.erase(job);
+}
+
+void ArtifactDelivery::Finish(const JobKey& key, uint64_t number, const absl::StatusOr<LocatedArtifacts>& located) {
+  if (const auto retired = retired_.find(number); retired != retired_.end()) {
+    retired->second->worker.join();
+    retired_.erase(retired);
+    return;
+  }
+  const auto found = jobs_.find(key);
+  if (found == jobs_.end() || found->second->number != number) return;
   Job& job = *found->second;
   if (job.worker.joinable()) job.worker.join();
   absl::StatusOr<umv2::PrepareUpdate> prepare =
-      located.ok() ? absl::CancelledError("no longer wanted") : located.status();
-  if (located.ok() && !job.Cancelled()) prepare = Serve(update_id, recipient, source, *located);
+      located.ok() ? Serve(key.first, job.recipient, job.source, *located) : located.status();
   // Such as a port that somebody still holds.
   if (located.ok() && IsTransient(prepare.status())) {
     job.Say(absl::StrCat("CM tries again: ", ToPersonText(prepare.status())));
-    loop_.PostAfter(kServeRetry, [this, alive = std::weak_ptr<bool>(alive_), update_id, recipient, source, located] {
-      if (!alive.expired()) Finish(update_id, recipient, source, located);
+    loop_.PostAfter(kServeRetry, [this, alive = std::weak_ptr<bool>(alive_), key, number, located] {
+      if (!alive.expired()) Finish(key, number, located);
     });
     return;
   }
@@ -400,10 +421,10 @@ std::optional<DeliveryProgress> ArtifactDelivery::Progress(const std::string& up
 void ArtifactDelivery::Forget(const std::string& update_id) {
   if (server_ != nullptr) server_->Revoke(update_id);
   to_come_.erase(update_id);
-  for (auto& [key, job] : jobs_) {
-    if (key.first != update_id) continue;
-    job->Cancel();
-    job->done = [](const auto&) {};
+  for (auto job = jobs_.begin(); job != jobs_.end();) {
+    const auto next = std::next(job);
+    if (job->first.first == update_id) Retire(job);
+    job = next;
   }
   if (cache_ == nullptr) return;
   for (const std::string& pin : std::exchange(pins_[update_id], {})) cache_->Unpin(pin);

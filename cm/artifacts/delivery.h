@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -68,8 +69,9 @@ class ArtifactDelivery {
   ArtifactDelivery(const ArtifactDelivery&) = delete;
   ArtifactDelivery& operator=(const ArtifactDelivery&) = delete;
 
-  // Calls `done` on the event thread, later. Asked again for the same update and UM while it fetches, it goes on and
-  // answers the latest `done`. What may pass is tried again until Forget(); an error is for good.
+  // Calls `done` on the event thread, later. Asked again for the same update and UM while it fetches, it goes on, from
+  // the new source if that is another one, and answers only the latest `done`. What may pass is tried again until
+  // Forget(); an error is for good.
   void MakePrepare(const std::string& update_id, const Participant& participant, const config::v1::Node& node,
                    const ArtifactSource& source, Done done);
 
@@ -91,6 +93,9 @@ class ArtifactDelivery {
 
  private:
   struct Job;
+  // Update and node.
+  using JobKey = std::pair<std::string, std::string>;
+  using Jobs = std::map<JobKey, std::unique_ptr<Job>>;
   // Where CM has an artifact.
   struct Located {
     FileRange range;
@@ -106,6 +111,8 @@ class ArtifactDelivery {
                                                                const ArtifactSource& source) const;
   void LocateThenServe(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
                        Done done);
+  // It answers nobody any more; its thread is joined when it has ended by itself.
+  void Retire(Jobs::iterator job);
   // On the job's thread.
   absl::StatusOr<LocatedArtifacts> Locate(Job& job, const Recipient& recipient, const ArtifactSource& source,
                                           const absl::StatusOr<ArtifactCache*>& cache) const;
@@ -113,8 +120,7 @@ class ArtifactDelivery {
                                               const absl::StatusOr<ArtifactCache*>& cache) const;
   absl::Status FetchIntoCache(Job& job, const Target& target, const ArtifactSource& source, ArtifactCache& cache) const;
   // On the event thread again.
-  void Finish(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
-              const absl::StatusOr<LocatedArtifacts>& located);
+  void Finish(const JobKey& key, uint64_t number, const absl::StatusOr<LocatedArtifacts>& located);
   absl::StatusOr<updatemanager::v2::PrepareUpdate> Serve(const std::string& update_id, const Recipient& recipient,
                                                          const ArtifactSource& source, const LocatedArtifacts& located);
 
@@ -128,8 +134,10 @@ class ArtifactDelivery {
   std::unique_ptr<ArtifactServer> server_;
   // What UMs of an update that goes on may ask for already, for when the server starts.
   std::map<std::string, std::map<std::string, FileRange>> to_come_;
-  // By update and node.
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<Job>> jobs_;
+  Jobs jobs_;
+  // Cancelled, but their threads still run; by number.
+  std::map<uint64_t, std::unique_ptr<Job>> retired_;
+  uint64_t last_job_ = 0;
   // Names under which artifacts are pinned in the cache, by update.
   std::map<std::string, std::set<std::string>> pins_;
   std::set<std::string> kept_;

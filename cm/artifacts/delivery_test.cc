@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -147,6 +149,83 @@ TEST_F(DeliveryTest, WhatMayPassIsTriedAgainAndWhatMayNotIsAnswered) {
   content_ += "of another artifact";
   Ask(Node("b", "ecu2"));
   EXPECT_EQ(Answer("b").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(DeliveryTest, OtherServersAreTakenWhileItFetches) {
+  while (content_.size() < 2 * kStageCheckpoint) content_ += content_;
+  constexpr uint64_t kCutOff = kStageCheckpoint + 1;
+  const Recipient recipient{.participant = ParticipantOf("a"), .node = Node("a", "ecu2")};
+  for (const bool resumed : {false, true}) {
+    std::filesystem::remove_all(folder_ + "/cache");
+    Restart();
+    answers_.clear();
+    const std::string old_base = resumed ? "http://old2" : "http://old1";
+    const std::string new_base = resumed ? "http://new2" : "http://new1";
+    fetcher_.Serve(old_base + "/artifact", content_);
+    fetcher_.FailAt(old_base + "/artifact", kCutOff, absl::UnavailableError("no network"), FakeHttpFetcher::kForEver);
+    source_.base_urls = {old_base};
+    if (resumed) {
+      delivery_->Resume("1-1", {recipient}, source_,
+                        [](const std::string&, const absl::Status& why) { ADD_FAILURE() << why; });
+    } else {
+      delivery_->MakePrepare("1-1", recipient.participant, recipient.node, source_,
+                             [](const auto&) { ADD_FAILURE() << "answered for the servers of before"; });
+    }
+    EXPECT_TRUE(WaitFor([&] { return fetcher_.bytes_sent(old_base + "/artifact") >= kCutOff; }));
+    fetcher_.Serve(new_base + "/artifact", content_);
+    source_.base_urls = {new_base};
+    Ask(recipient.node);
+    const auto info = Answer("a");
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ(Get(info->url()).value_or("nothing"), content_);
+    EXPECT_LT(fetcher_.bytes_sent(new_base + "/artifact"), content_.size()) << "what was there is not fetched again";
+  }
+}
+
+TEST_F(DeliveryTest, AnotherSourceNeedsNotWaitForTheWorkerOfTheOneBefore) {
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  std::once_flag once;
+  fetcher_.SetObserver([&](const std::string&, uint64_t) {
+    std::call_once(once, [&] {
+      begun.set_value();
+      go_on.get_future().wait();
+    });
+  });
+  fetcher_.Serve("http://m/artifact", content_);
+  delivery_->MakePrepare("1-1", ParticipantOf("a"), Node("a", "ecu2"), source_,
+                         [](const auto&) { ADD_FAILURE() << "answered for the source of before"; });
+  begun.get_future().wait();
+  MakeBundle();
+  Ask(Node("a", "ecu2"));
+  const auto info = Answer("a");
+  go_on.set_value();
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(Get(info->url()).value_or("nothing"), content_);
+  EXPECT_FALSE(delivery_->Progress("1-1", "a").has_value());
+}
+
+TEST_F(DeliveryTest, AnUpdateThatWasForgottenMayBeginAgain) {
+  fetcher_.Serve("http://m/artifact", content_);
+  fetcher_.Fail("http://m/artifact", absl::UnavailableError("no network"));
+  delivery_->MakePrepare("1-1", ParticipantOf("a"), Node("a", "ecu2"), source_,
+                         [](const auto&) { ADD_FAILURE() << "answered though forgotten"; });
+  EXPECT_TRUE(WaitFor([&] { return !fetcher_.requests().empty(); }));
+  delivery_->Forget("1-1");
+  EXPECT_FALSE(delivery_->Progress("1-1", "a").has_value());
+  fetcher_.Fail("http://m/artifact", absl::OkStatus(), 0);
+  Ask(Node("a", "ecu2"));
+  EXPECT_TRUE(Answer("a").ok());
+}
+
+// For ThreadSanitizer: nothing but the end itself orders the worker's last steps before it.
+TEST_F(DeliveryTest, EndsWithAnAnswerThatNobodyTook) {
+  MakeBundle();
+  Ask(Node("a", "ecu2"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  delivery_.reset();
+  loop_.RunReady();
+  EXPECT_TRUE(answers_.empty());
 }
 
 TEST_F(DeliveryTest, AnAosUmGetsItsOwnDigestAndNothingOfOursFromABundleToo) {
