@@ -1,9 +1,11 @@
 #include "cm/artifacts/artifact_server.h"
 
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -47,6 +49,53 @@ std::string Authority(const std::string& host, int port) {
   return absl::StrContains(host, ':') ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
 
+// The certificate, its key and the CA of clients as the files have them now.
+class TlsFiles {
+ public:
+  explicit TlsFiles(const ArtifactServerOptions& options)
+      : certificate_(options.certificate_file), key_(options.key_file), ca_(options.ca_file) {}
+
+  // For SSL_CTX_set_client_hello_cb(): before anything is done with a certificate.
+  static int Choose(SSL* connection, int* /*alert*/, void* files) {
+    static_cast<TlsFiles*>(files)->SetOn(connection);
+    return SSL_CLIENT_HELLO_SUCCESS;
+  }
+
+ private:
+  std::shared_ptr<SSL_CTX> Load() const {
+    std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+    const bool good = context != nullptr &&
+                      SSL_CTX_use_certificate_chain_file(context.get(), certificate_.c_str()) == 1 &&
+                      SSL_CTX_use_PrivateKey_file(context.get(), key_.c_str(), SSL_FILETYPE_PEM) == 1 &&
+                      SSL_CTX_check_private_key(context.get()) == 1 &&
+                      (ca_.empty() || SSL_CTX_load_verify_locations(context.get(), ca_.c_str(), nullptr) == 1);
+    // Else the connection would take what is left over for an error of its own.
+    ERR_clear_error();
+    return good ? context : nullptr;
+  }
+
+  // Whether clients must show a certificate stays as the server was started.
+  void SetOn(SSL* connection) {
+    std::shared_ptr<SSL_CTX> context = Load();
+    std::lock_guard lock(mutex_);
+    if (context != nullptr) {
+      good_ = std::move(context);
+      warned_ = false;
+    } else if (!std::exchange(warned_, true)) {
+      LogWarning("TLS files cannot be used together; those of before serve on", {{"certificate", certificate_}});
+    }
+    if (good_ != nullptr) SSL_set_SSL_CTX(connection, good_.get());
+  }
+
+  const std::string certificate_;
+  const std::string key_;
+  const std::string ca_;
+  std::mutex mutex_;
+  // The last that could be used; null: those that the server was started with.
+  std::shared_ptr<SSL_CTX> good_;
+  bool warned_ = false;
+};
+
 // An open file for as long as a transfer runs.
 class OpenFile {
  public:
@@ -72,6 +121,8 @@ class OpenFile {
 }  // namespace
 
 struct ArtifactServer::Impl {
+  // The server's connections use it.
+  std::unique_ptr<TlsFiles> tls_files;
   std::unique_ptr<httplib::Server> server;
   std::thread listener;
   std::string base_url;
@@ -166,12 +217,15 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
   const int port = *listen.port;
   const bool tls = !options.certificate_file.empty();
   if (tls) {
-    impl->server = std::make_unique<httplib::SSLServer>(options.certificate_file.c_str(), options.key_file.c_str(),
-                                                        options.ca_file.empty() ? nullptr : options.ca_file.c_str());
-    if (!impl->server->is_valid()) {
+    auto server = std::make_unique<httplib::SSLServer>(options.certificate_file.c_str(), options.key_file.c_str(),
+                                                       options.ca_file.empty() ? nullptr : options.ca_file.c_str());
+    if (!server->is_valid()) {
       return absl::InvalidArgumentError(absl::StrCat("certificate ", options.certificate_file, " and key ",
                                                      options.key_file, " cannot be used together"));
     }
+    impl->tls_files = std::make_unique<TlsFiles>(options);
+    SSL_CTX_set_client_hello_cb(server->ssl_context(), TlsFiles::Choose, impl->tls_files.get());
+    impl->server = std::move(server);
   } else {
     impl->server = std::make_unique<httplib::Server>();
   }

@@ -23,7 +23,8 @@ namespace tandem::cm {
 struct ArtifactServerOptions {
   // host:port; port 0: any free one.
   std::string listen = "127.0.0.1:0";
-  // PEM files; empty: plain HTTP, which only listens on loopback.
+  // PEM files, read again for each connection: renewed ones are used at once, and while they do not fit together those
+  // of before. Empty: plain HTTP, which only listens on loopback.
   std::string certificate_file;
   std::string key_file;
   // Clients must show a certificate of this CA; empty: none needed beside the token.

@@ -35,9 +35,10 @@ class ArtifactServerTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   FileRange Whole() { return {folder_ + "/whole", 0, content_.size()}; }
-  absl::StatusOr<std::string> Get(const FetchRequest& request) {
+  absl::StatusOr<std::string> Get(const FetchRequest& request) { return Get(fetcher_, request); }
+  static absl::StatusOr<std::string> Get(CurlHttpFetcher& fetcher, const FetchRequest& request) {
     std::string got;
-    const absl::Status status = fetcher_.Fetch(request, [&](std::string_view piece) {
+    const absl::Status status = fetcher.Fetch(request, [&](std::string_view piece) {
       got.append(piece);
       return absl::OkStatus();
     });
@@ -126,6 +127,46 @@ TEST_F(ArtifactServerTest, HttpsAsksForAClientCertificateWhenConfigured) {
       content_);
   EXPECT_FALSE(Get({.url = url, .ca_file = certificates.ca()}).ok());
   EXPECT_FALSE(Get({.url = absl::StrReplaceAll(url, {{"https", "http"}})}).ok());
+}
+
+TEST_F(ArtifactServerTest, RenewedTlsFilesServeNewConnections) {
+  const TestCertificates before = *TestCertificates::Make();
+  const TestCertificates after = *TestCertificates::Make();
+  const std::string certificate = folder_ + "/server.pem";
+  const std::string key = folder_ + "/server.key";
+  const std::string ca = folder_ + "/ca.pem";
+  const auto install = [](const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  };
+  install(before.server().certificate, certificate);
+  install(before.server().key, key);
+  install(before.ca(), ca);
+  auto server = *ArtifactServer::Start({.certificate_file = certificate, .key_file = key, .ca_file = ca});
+  const std::string url = server->UrlOf(server->Allow("update-1", {{digest_, Whole()}}), digest_);
+  // Whether a client and a server of these CAs understand each other.
+  const auto get = [&](const TestCertificates& client, const TestCertificates& trusted) {
+    const CertificateFiles files = *client.Client("um");
+    // Of its own: no connection from before is used again.
+    CurlHttpFetcher fetcher;
+    const auto got = Get(
+        fetcher, {.url = url, .ca_file = trusted.ca(), .certificate_file = files.certificate, .key_file = files.key});
+    return got.ok() && *got == content_;
+  };
+  EXPECT_TRUE(get(before, before));
+  // Half of a renewal.
+  install(after.server().certificate, certificate);
+  EXPECT_TRUE(get(before, before));
+  install(after.server().key, key);
+  EXPECT_TRUE(get(before, after));
+  EXPECT_FALSE(get(before, before));
+  EXPECT_FALSE(get(after, after));
+  install(after.ca(), ca);
+  EXPECT_TRUE(get(after, after));
+  EXPECT_FALSE(get(before, after));
+  std::filesystem::remove(key);
+  EXPECT_TRUE(get(after, after));
+  // Nor does a client without a certificate get in now.
+  EXPECT_FALSE(Get({.url = url, .ca_file = after.ca()}).ok());
 }
 
 TEST_F(ArtifactServerTest, OptionsThatCannotWorkAreRefused) {
