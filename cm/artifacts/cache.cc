@@ -84,7 +84,7 @@ std::vector<std::string> ArtifactCache::Evictable() const {
   for (const std::string& digest : use_order_) {
     if (!IsPinned(digest) && !running_.contains(digest)) order.push_back(digest);
   }
-  std::ranges::stable_partition(order, [&](const std::string& digest) { return !kept_.contains(digest); });
+  std::stable_partition(order.begin(), order.end(), [&](const std::string& digest) { return !kept_.contains(digest); });
   return order;
 }
 
