@@ -39,6 +39,21 @@ class CacheTest : public testing::Test {
   static std::string Content(char c, size_t size = 300 << 10) { return std::string(size, c); }
 
   FakeFileSystem fs_;
+  // The first download has begun, and goes on once somebody else waits.
+  struct Hold {
+    std::promise<void> begun;
+    std::promise<void> waits;
+    std::once_flag once;
+  };
+  void HoldFirstDownload(Hold& hold) {
+    fetcher_.SetObserver([&hold](const std::string&, uint64_t) {
+      std::call_once(hold.once, [&hold] {
+        hold.begun.set_value();
+        hold.waits.get_future().wait();
+      });
+    });
+  }
+
   FakeHttpFetcher fetcher_;
   FakeClock clock_;
   Stager stager_{fetcher_, clock_};
@@ -160,24 +175,18 @@ TEST_F(CacheTest, DownloadsThatNobodyWantsAnyMoreDoNotFillTheDisk) {
 TEST_F(CacheTest, WhoeverWantsWhatIsBeingFetchedWaitsForIt) {
   std::unique_ptr<ArtifactCache> cache = Open();
   const StageRequest request = Request(Content('a'));
-  std::promise<void> begun;
-  std::promise<void> waits;
-  std::once_flag once;
-  fetcher_.SetObserver([&](const std::string&, uint64_t) {
-    std::call_once(once, [&] {
-      begun.set_value();
-      waits.get_future().wait();
-    });
-  });
+  Hold hold;
+  HoldFirstDownload(hold);
   std::thread first([&] { EXPECT_TRUE(cache->Fetch(request, {}).ok()); });
-  begun.get_future().wait();
+  hold.begun.get_future().wait();
   // Given up while it waits, and waiting to the end.
   EXPECT_EQ(cache->Fetch(request, {.progress = {}, .cancelled = [] { return true; }, .activity = {}}).code(),
             absl::StatusCode::kCancelled);
-  EXPECT_TRUE(cache
-                  ->Fetch(request,
-                          {.progress = {}, .cancelled = {}, .activity = [&](const std::string&) { waits.set_value(); }})
-                  .ok());
+  EXPECT_TRUE(
+      cache
+          ->Fetch(request,
+                  {.progress = {}, .cancelled = {}, .activity = [&](const std::string&) { hold.waits.set_value(); }})
+          .ok());
   first.join();
   EXPECT_EQ(fetcher_.bytes_sent(request.urls[0]), request.size);
 }
@@ -185,24 +194,17 @@ TEST_F(CacheTest, WhoeverWantsWhatIsBeingFetchedWaitsForIt) {
 TEST_F(CacheTest, WhoWaitedForADownloadThatFailsFetchesItself) {
   std::unique_ptr<ArtifactCache> cache = Open();
   const StageRequest request = Request(Content('a'));
-  std::promise<void> begun;
-  std::promise<void> waits;
-  std::once_flag once;
-  fetcher_.SetObserver([&](const std::string&, uint64_t) {
-    std::call_once(once, [&] {
-      begun.set_value();
-      waits.get_future().wait();
-    });
-  });
+  Hold hold;
+  HoldFirstDownload(hold);
   fetcher_.FailAt(request.urls[0], 20 << 10, absl::PermissionDeniedError("no"));
   std::thread first([&] { EXPECT_FALSE(cache->Fetch(request, {}).ok()); });
-  begun.get_future().wait();
+  hold.begun.get_future().wait();
   EXPECT_TRUE(cache
                   ->Fetch(request, {.progress = {},
                                     .cancelled = {},
                                     .activity =
                                         [&](const std::string& text) {
-                                          if (text.find("another UM") != std::string::npos) waits.set_value();
+                                          if (text.find("another UM") != std::string::npos) hold.waits.set_value();
                                         }})
                   .ok());
   first.join();

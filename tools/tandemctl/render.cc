@@ -223,7 +223,7 @@ std::vector<std::string> EventsAfter(const local::v1::UpdateDetail& detail, absl
   std::vector<std::string> lines;
   for (const auto& event : detail.events()) {
     const absl::Time at = absl::FromUnixSeconds(event.at().seconds()) + absl::Nanoseconds(event.at().nanos());
-    if (at > time) lines.push_back(absl::StrCat(event.phase(), ", ", event.text()));
+    if (at > time) lines.push_back(event.text());
   }
   return lines;
 }
