@@ -15,9 +15,9 @@
 #include "cm/update/coordinator.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/key_set.h"
-#include "common/grpc/tls_files.h"
 #include "common/net/host_port.h"
 #include "common/net/mqtt_client.h"
+#include "common/net/tls_files.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 
@@ -174,7 +174,7 @@ absl::Status Check(const std::string& file, const ConfigLines& lines, const conf
 
 // Whatever of them is named.
 absl::Status CheckTlsFiles(const config::v1::Tls& tls) {
-  if (!tls.ca().empty() && !tls.certificate().empty() && !tls.key().empty()) return TlsFiles::Open(tls).status();
+  if (!tls.certificate().empty() && !tls.key().empty()) return TlsFiles::Open(tls, TlsFiles::Ca::kOptional).status();
   for (const std::string& file : {tls.ca(), tls.certificate(), tls.key()}) {
     if (file.empty()) continue;
     ASSIGN_OR_RETURN(const std::string text, FileSystem::Real().ReadFile(file));

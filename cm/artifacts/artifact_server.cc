@@ -22,6 +22,7 @@
 #include "common/crypto/sha256.h"
 #include "common/log/log.h"
 #include "common/net/host_port.h"
+#include "common/net/tls_files.h"
 #include "common/status/status.h"
 #include "httplib.h"
 
@@ -49,50 +50,53 @@ std::string Authority(const std::string& host, int port) {
   return absl::StrContains(host, ':') ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
 
-// The certificate, its key and the CA of clients as the files have them now.
-class TlsFiles {
+// Gives each connection the certificate, its key and the CA of clients as the files have them now.
+class TlsSwitch {
  public:
-  explicit TlsFiles(const ArtifactServerOptions& options)
-      : certificate_(options.certificate_file), key_(options.key_file), ca_(options.ca_file) {}
+  explicit TlsSwitch(std::unique_ptr<TlsFiles> files) : files_(std::move(files)) {}
 
   // For SSL_CTX_set_client_hello_cb(): before anything is done with a certificate.
-  static int Choose(SSL* connection, int* /*alert*/, void* files) {
-    static_cast<TlsFiles*>(files)->SetOn(connection);
+  static int Choose(SSL* connection, int* /*alert*/, void* tls_switch) {
+    static_cast<TlsSwitch*>(tls_switch)->SetOn(connection);
     return SSL_CLIENT_HELLO_SUCCESS;
   }
 
  private:
-  std::shared_ptr<SSL_CTX> Load() const {
-    std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
+
+  Context Load() const {
+    Context context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+    const std::string ca = files_->ca_path();
     const bool good = context != nullptr &&
-                      SSL_CTX_use_certificate_chain_file(context.get(), certificate_.c_str()) == 1 &&
-                      SSL_CTX_use_PrivateKey_file(context.get(), key_.c_str(), SSL_FILETYPE_PEM) == 1 &&
-                      SSL_CTX_check_private_key(context.get()) == 1 &&
-                      (ca_.empty() || SSL_CTX_load_verify_locations(context.get(), ca_.c_str(), nullptr) == 1);
+                      SSL_CTX_use_certificate_chain_file(context.get(), files_->certificate_path().c_str()) == 1 &&
+                      SSL_CTX_use_PrivateKey_file(context.get(), files_->key_path().c_str(), SSL_FILETYPE_PEM) == 1 &&
+                      (ca.empty() || SSL_CTX_load_verify_locations(context.get(), ca.c_str(), nullptr) == 1);
     // Else the connection would take what is left over for an error of its own.
     ERR_clear_error();
-    return good ? context : nullptr;
+    if (!good) context.reset();
+    return context;
   }
 
   // Whether clients must show a certificate stays as the server was started.
   void SetOn(SSL* connection) {
-    std::shared_ptr<SSL_CTX> context = Load();
     std::lock_guard lock(mutex_);
-    if (context != nullptr) {
-      good_ = std::move(context);
-      warned_ = false;
-    } else if (!std::exchange(warned_, true)) {
-      LogWarning("TLS files cannot be used together; those of before serve on", {{"certificate", certificate_}});
+    const absl::Status status = files_->Reload();
+    if (!status.ok() && !warned_) {
+      LogWarning("TLS files changed, but cannot be used; the last good ones stay", {{"error", ToPersonText(status)}});
     }
-    if (good_ != nullptr) SSL_set_SSL_CTX(connection, good_.get());
+    warned_ = !status.ok();
+    if (generation_ != files_->generation()) {
+      if (Context fresh = Load(); fresh != nullptr) context_ = std::move(fresh);
+      generation_ = files_->generation();
+    }
+    // A connection keeps what it was given.
+    if (context_ != nullptr) SSL_set_SSL_CTX(connection, context_.get());
   }
 
-  const std::string certificate_;
-  const std::string key_;
-  const std::string ca_;
   std::mutex mutex_;
-  // The last that could be used; null: those that the server was started with.
-  std::shared_ptr<SSL_CTX> good_;
+  const std::unique_ptr<TlsFiles> files_;
+  Context context_{nullptr, SSL_CTX_free};
+  int generation_ = 0;
   bool warned_ = false;
 };
 
@@ -122,7 +126,7 @@ class OpenFile {
 
 struct ArtifactServer::Impl {
   // The server's connections use it.
-  std::unique_ptr<TlsFiles> tls_files;
+  std::unique_ptr<TlsSwitch> tls_switch;
   std::unique_ptr<httplib::Server> server;
   std::thread listener;
   std::string base_url;
@@ -217,14 +221,19 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
   const int port = *listen.port;
   const bool tls = !options.certificate_file.empty();
   if (tls) {
+    config::v1::Tls files;
+    files.set_certificate(options.certificate_file);
+    files.set_key(options.key_file);
+    files.set_ca(options.ca_file);
+    ASSIGN_OR_RETURN(std::unique_ptr<TlsFiles> opened, TlsFiles::Open(files, TlsFiles::Ca::kOptional));
     auto server = std::make_unique<httplib::SSLServer>(options.certificate_file.c_str(), options.key_file.c_str(),
                                                        options.ca_file.empty() ? nullptr : options.ca_file.c_str());
     if (!server->is_valid()) {
       return absl::InvalidArgumentError(absl::StrCat("certificate ", options.certificate_file, " and key ",
                                                      options.key_file, " cannot be used together"));
     }
-    impl->tls_files = std::make_unique<TlsFiles>(options);
-    SSL_CTX_set_client_hello_cb(server->ssl_context(), TlsFiles::Choose, impl->tls_files.get());
+    impl->tls_switch = std::make_unique<TlsSwitch>(std::move(opened));
+    SSL_CTX_set_client_hello_cb(server->ssl_context(), TlsSwitch::Choose, impl->tls_switch.get());
     impl->server = std::move(server);
   } else {
     impl->server = std::make_unique<httplib::Server>();

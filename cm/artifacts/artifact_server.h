@@ -42,7 +42,7 @@ class ArtifactServer {
  public:
   // INVALID_ARGUMENT: the options cannot work; without a look at the files they name.
   static absl::Status Check(const ArtifactServerOptions& options);
-  // INVALID_ARGUMENT: the options cannot work. UNAVAILABLE: cannot listen there.
+  // INVALID_ARGUMENT: the options cannot work, as TlsFiles::Open() for the files. UNAVAILABLE: cannot listen there.
   static absl::StatusOr<std::unique_ptr<ArtifactServer>> Start(const ArtifactServerOptions& options);
   // Ends all transfers.
   ~ArtifactServer();

@@ -26,11 +26,6 @@ std::string NameOf(const AcceptedRelease& release, const ReleaseComponent& compo
   return absl::StrCat("release \"", release.release.release_id(), "\", ", NameOf(component));
 }
 
-bool Targets(const ReleaseComponent& entry, const InstalledVersion& installed) {
-  if (entry.component_id().empty()) return entry.component_type() == installed.component_type;
-  return entry.component_id() == installed.component_id;
-}
-
 bool ForHardware(const ReleaseComponent& component, const std::string& hardware) {
   return component.hardware().empty() ||
          std::ranges::find(component.hardware(), hardware) != component.hardware().end();
@@ -73,6 +68,11 @@ absl::Status CheckRequirement(const release::v1::Requirement& requirement, const
 }
 
 }  // namespace
+
+bool Targets(const ReleaseComponent& entry, const InstalledVersion& installed) {
+  return entry.component_type() == installed.component_type &&
+         (entry.component_id().empty() || entry.component_id() == installed.component_id);
+}
 
 absl::StatusOr<Release> ReleaseForUnit(const Signed<Release>& release, const Assignment& assignment,
                                        const std::string& hardware) {

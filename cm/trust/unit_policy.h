@@ -19,6 +19,9 @@ absl::StatusOr<release::v1::Release> ReleaseForUnit(const Signed<release::v1::Re
                                                     const release::v1::Assignment& assignment,
                                                     const std::string& hardware);
 
+// The release's entry means this component: of its type, and of its id when it names one.
+bool Targets(const release::v1::ReleaseComponent& entry, const InstalledVersion& installed);
+
 // INVALID_ARGUMENT when two releases bring the same component.
 absl::Status CheckNoOverlap(const std::vector<AcceptedRelease>& releases);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cm/trust/unit_policy.h"
 #include "cm/update/coordinator.h"
 #include "cm/update/status_view.h"
 #include "common/config/yaml_config.h"
@@ -41,8 +42,7 @@ bool Coordinator::RunsCommitted(const UmInfo& um) const {
   for (const AcceptedRelease& release : store_->CommittedReleases()) {
     for (const InstalledVersion& installed : InstalledOf(um.last)) {
       for (const auto& component : release.release.components()) {
-        if (component.component_type() != installed.component_type) continue;
-        if (!component.component_id().empty() && component.component_id() != installed.component_id) continue;
+        if (!Targets(component, installed)) continue;
         targets.push_back({.component_id = installed.component_id,
                            .component_type = installed.component_type,
                            .version = component.version()});

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cm/trust/unit_policy.h"
 #include "cm/update/participants.h"
 
 namespace tandem::cm {
@@ -15,11 +16,6 @@ using release::v1::ReleaseComponent;
 std::string Describe(const ReleaseComponent& component) {
   if (component.component_id().empty()) return absl::StrCat("any component of type ", component.component_type());
   return absl::StrCat("component ", component.component_id(), " of type ", component.component_type());
-}
-
-bool Matches(const ReleaseComponent& wanted, const InstalledVersion& installed) {
-  return wanted.component_type() == installed.component_type &&
-         (wanted.component_id().empty() || wanted.component_id() == installed.component_id);
 }
 
 Target MakeTarget(const AcceptedRelease& release, const ReleaseComponent& wanted, const InstalledVersion& installed) {
@@ -62,7 +58,7 @@ absl::StatusOr<Plan> MakePlan(const AcceptedDesired& desired, const std::vector<
       bool owned = false;
       for (const PlanUm& um : ums) {
         for (const InstalledVersion& installed : um.components) {
-          if (!Matches(wanted, installed)) continue;
+          if (!Targets(wanted, installed)) continue;
           owned = true;
           const auto [known, is_new] =
               wanted_versions.insert({{installed.component_id, installed.component_type}, wanted.version()});

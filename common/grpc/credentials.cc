@@ -1,6 +1,6 @@
 #include "common/grpc/credentials.h"
 
-#include "common/grpc/tls_files.h"
+#include "common/net/tls_files.h"
 #include "common/status/status.h"
 #include "grpcpp/security/tls_certificate_provider.h"
 #include "grpcpp/security/tls_credentials_options.h"

@@ -1,4 +1,4 @@
-#include "common/grpc/tls_files.h"
+#include "common/net/tls_files.h"
 
 #include <fcntl.h>
 #include <openssl/pem.h>
@@ -43,9 +43,7 @@ absl::StatusOr<Certificate> FirstCertificate(const std::string& text, const std:
   return absl::InvalidArgumentError(absl::StrCat("tls.", what, ": ", path, " holds no certificate (PEM)"));
 }
 
-absl::Status CheckSet(const config::v1::Tls& tls, const std::string& ca, const std::string& certificate,
-                      const std::string& key) {
-  RETURN_IF_ERROR(FirstCertificate(ca, tls.ca(), "ca").status());
+absl::Status CheckPair(const config::v1::Tls& tls, const std::string& certificate, const std::string& key) {
   ASSIGN_OR_RETURN(const Certificate own, FirstCertificate(certificate, tls.certificate(), "certificate"));
   const Key private_key(PEM_read_bio_PrivateKey(Reader(key).get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
   if (private_key == nullptr) {
@@ -81,8 +79,8 @@ absl::Status Publish(const std::string& text, int& fd) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Open(const config::v1::Tls& tls) {
-  std::unique_ptr<TlsFiles> files(new TlsFiles(tls));
+absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Open(const config::v1::Tls& tls, Ca ca) {
+  std::unique_ptr<TlsFiles> files(new TlsFiles(tls, ca));
   RETURN_IF_ERROR(files->Reload());
   return files;
 }
@@ -94,22 +92,27 @@ TlsFiles::~TlsFiles() {
 }
 
 absl::Status TlsFiles::Reload() {
-  ASSIGN_OR_RETURN(const std::string ca, ReadSetting(tls_.ca(), "ca"));
+  std::string ca;
+  if (has_ca_) {
+    ASSIGN_OR_RETURN(ca, ReadSetting(tls_.ca(), "ca"));
+  }
   ASSIGN_OR_RETURN(const std::string certificate, ReadSetting(tls_.certificate(), "certificate"));
   ASSIGN_OR_RETURN(const std::string key, ReadSetting(tls_.key(), "key"));
   const std::string seen = Sha256(ca) + Sha256(certificate) + Sha256(key);
   if (seen == seen_) return last_;
-  last_ = CheckSet(tls_, ca, certificate, key);
+  last_ = has_ca_ ? FirstCertificate(ca, tls_.ca(), "ca").status() : absl::OkStatus();
+  if (last_.ok()) last_ = CheckPair(tls_, certificate, key);
   if (last_.ok()) {
-    RETURN_IF_ERROR(Publish(ca, ca_fd_));
+    if (has_ca_) RETURN_IF_ERROR(Publish(ca, ca_fd_));
     RETURN_IF_ERROR(Publish(key, key_fd_));
     RETURN_IF_ERROR(Publish(certificate, certificate_fd_));
+    ++generation_;
   }
   seen_ = seen;
   return last_;
 }
 
-std::string TlsFiles::Path(int fd) { return absl::StrCat("/proc/self/fd/", fd); }
+std::string TlsFiles::Path(int fd) { return fd < 0 ? "" : absl::StrCat("/proc/self/fd/", fd); }
 
 absl::StatusOr<const TlsFiles*> WatchTlsFiles(const config::v1::Tls& tls) {
   static auto* mutex = new std::mutex;

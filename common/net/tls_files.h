@@ -1,13 +1,14 @@
-// A CA, a certificate and its key from PEM files, as gRPC may safely read them.
+// A CA, a certificate and its key from PEM files, as a server or client that goes on for long may safely read them.
 //
-// gRPC reloads the files by itself, but ends the process when it finds one empty, which is what it sees while somebody
-// replaces a file in place. So it is given copies in memory (memfd) that change only from one whole, matching set to
-// the next.
-#ifndef TANDEM_COMMON_GRPC_TLS_FILES_H_
-#define TANDEM_COMMON_GRPC_TLS_FILES_H_
+// Whoever replaces the files in place leaves them empty, or without their match, for a moment; gRPC, which reloads
+// files by itself, even ends the process when it finds one empty. So these are copies in memory (memfd) that change
+// only from one whole, matching set to the next.
+#ifndef TANDEM_COMMON_NET_TLS_FILES_H_
+#define TANDEM_COMMON_NET_TLS_FILES_H_
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,9 +19,12 @@ namespace tandem {
 // Not thread-safe.
 class TlsFiles {
  public:
-  // Reads and checks all three. INVALID_ARGUMENT: one is not named, holds no PEM, or the key is of another certificate;
-  // NOT_FOUND and PERMISSION_DENIED from the disk. The text names the setting and the file.
-  static absl::StatusOr<std::unique_ptr<TlsFiles>> Open(const config::v1::Tls& tls);
+  enum class Ca { kNeeded, kOptional };
+
+  // Reads and checks all three; a `ca` that is optional and not named stays empty. INVALID_ARGUMENT: one is not named,
+  // holds no PEM, or the key is of another certificate; NOT_FOUND and PERMISSION_DENIED from the disk. The text names
+  // the setting and the file.
+  static absl::StatusOr<std::unique_ptr<TlsFiles>> Open(const config::v1::Tls& tls, Ca ca = Ca::kNeeded);
   ~TlsFiles();
 
   TlsFiles(const TlsFiles&) = delete;
@@ -29,16 +33,21 @@ class TlsFiles {
   // Takes the files over when they changed and are whole; after an error the last good ones stay.
   absl::Status Reload();
 
-  // Paths of the copies, good for as long as this lives and in this process only.
+  // Rises when files are taken over.
+  int generation() const { return generation_; }
+
+  // Paths of the copies (the CA's is empty without one), good for as long as this lives and in this process only.
   std::string ca_path() const { return Path(ca_fd_); }
   std::string certificate_path() const { return Path(certificate_fd_); }
   std::string key_path() const { return Path(key_fd_); }
 
  private:
-  explicit TlsFiles(config::v1::Tls tls) : tls_(std::move(tls)) {}
+  TlsFiles(config::v1::Tls tls, Ca ca) : tls_(std::move(tls)), has_ca_(ca == Ca::kNeeded || !tls_.ca().empty()) {}
   static std::string Path(int fd);
 
   const config::v1::Tls tls_;
+  const bool has_ca_;
+  int generation_ = 0;
   // Contents of the last look, good or not: the same again is not looked at twice.
   std::string seen_;
   absl::Status last_;
@@ -53,4 +62,4 @@ absl::StatusOr<const TlsFiles*> WatchTlsFiles(const config::v1::Tls& tls);
 
 }  // namespace tandem
 
-#endif  // TANDEM_COMMON_GRPC_TLS_FILES_H_
+#endif  // TANDEM_COMMON_NET_TLS_FILES_H_

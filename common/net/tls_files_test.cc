@@ -1,4 +1,4 @@
-#include "common/grpc/tls_files.h"
+#include "common/net/tls_files.h"
 
 #include <filesystem>
 #include <fstream>
@@ -62,6 +62,15 @@ TEST_F(TlsFilesTest, SaysWhichFileCannotBeUsedAndWhy) {
   tls_.clear_key();
   Put(certificates_.ca(), "ca");
   EXPECT_THAT(OpenError(), HasSubstr("tls.key is missing; add a PEM file"));
+}
+
+TEST_F(TlsFilesTest, AnOptionalCaMayBeMissing) {
+  tls_.clear_ca();
+  EXPECT_THAT(OpenError(), HasSubstr("tls.ca is missing"));
+  const auto files = TlsFiles::Open(tls_, TlsFiles::Ca::kOptional);
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ((*files)->ca_path(), "");
+  EXPECT_EQ(Read((*files)->key_path()), Read(first_.key));
 }
 
 TEST_F(TlsFilesTest, KeepsTheLastGoodSetUntilTheNextIsWhole) {
