@@ -106,7 +106,9 @@ LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> cop
   }
   if (state0 == CopyState::kValid) return {RecordState::kValid, record0, 0};
   if (state1 == CopyState::kValid) return {RecordState::kValid, record1, 1};
-  if (state0 == CopyState::kBlank && state1 == CopyState::kBlank) return {RecordState::kBlank, BootRecord(), 1};
+  const bool one_blank = state0 == CopyState::kBlank || state1 == CopyState::kBlank;
+  const bool one_too_new = state0 == CopyState::kTooNew || state1 == CopyState::kTooNew;
+  if (one_blank && !one_too_new) return {RecordState::kBlank, BootRecord(), 1};
   return {RecordState::kLost, BootRecord(), 1};
 }
 

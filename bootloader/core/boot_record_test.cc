@@ -95,23 +95,25 @@ TEST(BootRecordTest, TheNewestCopyIsChosenAcrossTheWrapOfItsNumber) {
   }
 }
 
+EncodedRecord WithBytes(EncodedRecord bytes, size_t at, uint8_t value) {
+  bytes[at] = value;
+  const uint32_t crc = Crc32(std::span(bytes).first(60));
+  for (size_t i = 0; i < 4; ++i) bytes[60 + i] = static_cast<uint8_t>(crc >> (8 * i));
+  return bytes;
+}
+
 TEST(BootRecordTest, BlankAndLostAreToldApart) {
   const EncodedRecord zeros{};
   EncodedRecord broken = Encode(BootRecord());
   broken[20] ^= 1;
   EXPECT_EQ(Choose(zeros, kErased).state, RecordState::kBlank);
   EXPECT_EQ(Choose(zeros, kErased).record, BootRecord());
-  EXPECT_EQ(Choose(broken, kErased).state, RecordState::kLost);
+  EXPECT_EQ(Choose(broken, kErased).state, RecordState::kBlank) << "the first write ever, torn";
+  EXPECT_EQ(Choose(zeros, broken).state, RecordState::kBlank);
+  EXPECT_EQ(Choose(WithBytes(Encode(BootRecord()), 5, 2), kErased).state, RecordState::kLost) << "too new";
   EXPECT_EQ(Choose(broken, broken).state, RecordState::kLost);
   EXPECT_EQ(Choose(broken, Encode({.sequence = 3})).record.sequence, 3);
   EXPECT_EQ(Choose({}, {}).state, RecordState::kLost) << "too short to read";
-}
-
-EncodedRecord WithBytes(EncodedRecord bytes, size_t at, uint8_t value) {
-  bytes[at] = value;
-  const uint32_t crc = Crc32(std::span(bytes).first(60));
-  for (size_t i = 0; i < 4; ++i) bytes[60 + i] = static_cast<uint8_t>(crc >> (8 * i));
-  return bytes;
 }
 
 TEST(BootRecordTest, ImpossibleValuesAreInvalidEvenWithARightChecksum) {
