@@ -8,6 +8,9 @@
 
 #include "bootloader/boot_control/fake_boot_control.h"
 #include "bootloader/boot_control/record_boot_control.h"
+#include "bootloader/boot_control/uboot_boot_control.h"
+#include "bootloader/boot_control/uboot_test_environment.h"
+#include "bootloader/core/slot_policy.h"
 #include "common/storage/fake_file_system.h"
 
 namespace tandem::boot {
@@ -55,6 +58,37 @@ class FakeSubject : public Subject {
 
  private:
   FakeBootControl control_;
+};
+
+class UbootSubject : public Subject {
+ public:
+  BootControl& control() override { return control_; }
+  Slot Reset() override { return control_.Reset(); }
+
+ private:
+  // What bootloader/uboot/policy.cmd does.
+  class Control : public UbootBootControl {
+   public:
+    using UbootBootControl::UbootBootControl;
+
+    Slot Reset() {
+      Slot booted = Slot::kNone;
+      EXPECT_TRUE(ChangeRecord([&](BootRecord& record) {
+                    const Decision decision = Decide({RecordState::kValid, record, 0});
+                    booted = decision.slot;
+                    const BootRecord before = record;
+                    record = decision.record;
+                    // Not kept in the environment.
+                    record.sequence = before.sequence;
+                    record.last_chosen = before.last_chosen;
+                    return absl::OkStatus();
+                  }).ok());
+      return booted;
+    }
+  };
+
+  UbootTestEnvironment environment_;
+  Control control_{FileSystem::Real(), environment_.config()};
 };
 
 struct Kind {
@@ -140,6 +174,7 @@ TEST_P(BootControlConformanceTest, TheSecurityCounterNeverFalls) {
 INSTANTIATE_TEST_SUITE_P(
     All, BootControlConformanceTest,
     testing::Values(Kind{"Record", []() -> std::unique_ptr<Subject> { return std::make_unique<RecordSubject>(); }},
+                    Kind{"Uboot", []() -> std::unique_ptr<Subject> { return std::make_unique<UbootSubject>(); }},
                     Kind{"Fake", []() -> std::unique_ptr<Subject> { return std::make_unique<FakeSubject>(); }}),
     [](const auto& tested) { return tested.param.name; });
 

@@ -3,16 +3,14 @@
 #define TANDEM_BOOTLOADER_BOOT_CONTROL_FAKE_BOOT_CONTROL_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <mutex>
 
-#include "bootloader/boot_control/boot_control.h"
-#include "bootloader/core/slot_policy.h"
+#include "bootloader/boot_control/policy_boot_control.h"
 
 namespace tandem::boot {
 
-class FakeBootControl : public BootControl {
+class FakeBootControl : public PolicyBootControl {
  public:
   // ---- For tests ----
 
@@ -25,19 +23,11 @@ class FakeBootControl : public BootControl {
   uint64_t calls() const;
   void SetRecord(const BootRecord& record);
 
-  // ---- BootControl ----
-
-  absl::StatusOr<BootState> Read() override;
-  absl::Status MarkUnbootable(Slot slot) override;
-  absl::Status SetTrial(Slot slot, uint32_t attempts) override;
-  absl::Status RearmAttempts(Slot slot, uint32_t attempts) override;
-  absl::Status Confirm(Slot slot) override;
-  absl::Status CancelTrial() override;
-  absl::Status RaiseSecurityCounter(uint64_t value) override;
+ protected:
+  absl::StatusOr<BootRecord> LoadRecord() override;
+  absl::Status ChangeRecord(const Change& change) override;
 
  private:
-  absl::Status Change(const std::function<ChangeResult(BootRecord&)>& change);
-
   mutable std::mutex mutex_;
   BootRecord record_;
   uint64_t calls_ = 0;

@@ -1,6 +1,5 @@
 #include "bootloader/sim/sim_unit.h"
 
-#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -52,46 +51,27 @@ absl::Status ToStatus(FlashResult result) {
 }
 
 // What the MCU's application does when it is asked for a change.
-class FlashBootControl final : public BootControl {
+class FlashBootControl final : public PolicyBootControl {
  public:
   FlashBootControl(FlashRecordStore& store, Broken broken) : store_(store), broken_(broken) {}
 
-  absl::StatusOr<BootState> Read() override {
+ protected:
+  absl::StatusOr<BootRecord> LoadRecord() override {
     const LoadedRecord loaded = store_.Load();
     if (loaded.state == RecordState::kLost) return absl::DataLossError("the boot record is lost");
-    return ToState(loaded.record);
+    return loaded.record;
   }
-  absl::Status MarkUnbootable(Slot slot) override {
-    return Change([&](BootRecord& record) { return boot::MarkUnbootable(record, slot); });
-  }
-  absl::Status SetTrial(Slot slot, uint32_t attempts) override {
-    return Change([&](BootRecord& record) { return boot::SetTrial(record, slot, static_cast<uint8_t>(attempts)); });
-  }
-  absl::Status RearmAttempts(Slot slot, uint32_t attempts) override {
-    return Change(
-        [&](BootRecord& record) { return boot::RearmAttempts(record, slot, static_cast<uint8_t>(attempts)); });
-  }
-  absl::Status Confirm(Slot slot) override {
-    return Change([&](BootRecord& record) { return boot::Confirm(record, slot); });
-  }
-  absl::Status CancelTrial() override {
-    return Change([](BootRecord& record) { return boot::CancelTrial(record); });
-  }
-  absl::Status RaiseSecurityCounter(uint64_t value) override {
-    return Change([&](BootRecord& record) { return boot::RaiseSecurityCounter(record, static_cast<uint32_t>(value)); });
-  }
-
- private:
-  absl::Status Change(const std::function<ChangeResult(BootRecord&)>& change) {
+  absl::Status ChangeRecord(const Change& change) override {
     const LoadedRecord loaded = store_.Load();
     if (loaded.state == RecordState::kLost) return absl::DataLossError("the boot record is lost");
     BootRecord record = loaded.record;
-    RETURN_IF_ERROR(boot::ToStatus(change(record)));
+    RETURN_IF_ERROR(change(record));
     if (record == loaded.record) return absl::OkStatus();
     ++record.sequence;
     return ToStatus(store_.Save(broken_ == Broken::kOverwritesNewestCopy ? Overwriting(loaded) : loaded, record));
   }
 
+ private:
   FlashRecordStore& store_;
   const Broken broken_;
 };

@@ -1,0 +1,161 @@
+#include "bootloader/boot_control/uboot_boot_control.h"
+
+#include <libuboot.h>
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status/status.h"
+
+namespace tandem::boot {
+namespace {
+
+struct Place {
+  std::string device;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+bool ParseNumber(absl::string_view text, uint64_t& value) {
+  if (absl::StartsWith(text, "0x") || absl::StartsWith(text, "0X")) {
+    return absl::SimpleHexAtoi(text, &value);
+  }
+  return absl::SimpleAtoi(text, &value);
+}
+
+// The lines of an fw_env.config: device, offset, size, and more that does not matter here.
+absl::StatusOr<std::vector<Place>> ParsePlaces(const std::string& text) {
+  std::vector<Place> places;
+  int number = 0;
+  for (const auto line : absl::StrSplit(text, '\n')) {
+    ++number;
+    const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+    if (words.empty() || words[0][0] == '#') continue;
+    Place place;
+    if (words.size() < 3 || !ParseNumber(words[1], place.offset) || !ParseNumber(words[2], place.size)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", number, " is not DEVICE OFFSET SIZE, such as: /dev/mmcblk0 0x400000 0x4000"));
+    }
+    place.device = words[0];
+    places.push_back(std::move(place));
+  }
+  return places;
+}
+
+bool Overlap(const Place& one, const Place& other) {
+  return one.device == other.device && one.offset < other.offset + other.size && other.offset < one.offset + one.size;
+}
+
+absl::StatusOr<std::vector<Place>> LoadPlaces(FileSystem& fs, const std::string& config) {
+  ASSIGN_OR_RETURN(const std::string text, fs.ReadFile(config));
+  ASSIGN_OR_RETURN(std::vector<Place> places, Annotate(ParsePlaces(text), config));
+  if (places.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat(config, " names ", places.size(),
+                                                   " places of the environment; it needs two, so that a power cut "
+                                                   "while one is written leaves the other"));
+  }
+  if (places[0].size != places[1].size || Overlap(places[0], places[1])) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(config, ": the two places must have one size, and must not overlap"));
+  }
+  return places;
+}
+
+}  // namespace
+
+// One opening of the environment, with libubootenv's lock, which fw_setenv takes, too.
+class UbootBootControl::Environment {
+ public:
+  static absl::StatusOr<std::unique_ptr<Environment>> Open(const std::string& config) {
+    uboot_ctx* context = nullptr;
+    if (libuboot_initialize(&context, nullptr) < 0) return absl::ResourceExhaustedError("libubootenv: no memory");
+    std::unique_ptr<Environment> environment(new Environment(context));
+    if (libuboot_read_config(context, config.c_str()) < 0) {
+      return absl::NotFoundError(
+          absl::StrCat("the devices in ", config, " cannot be used: one is missing or not readable"));
+    }
+    if (libuboot_open(context) < 0) {
+      return absl::DataLossError(absl::StrCat("neither copy of the U-Boot environment in ", config,
+                                              " can be read; write it anew with mkenvimage -r, or with saveenv in "
+                                              "U-Boot"));
+    }
+    return environment;
+  }
+  ~Environment() {
+    libuboot_close(context_);
+    libuboot_exit(context_);
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  Variables GetAll() const {
+    Variables all;
+    for (void* entry = libuboot_iterator(context_, nullptr); entry != nullptr;
+         entry = libuboot_iterator(context_, entry)) {
+      all[libuboot_getname(entry)] = libuboot_getvalue(entry);
+    }
+    return all;
+  }
+
+  absl::Status Store(const Variables& variables) {
+    for (const auto& [name, value] : variables) {
+      // An empty value drops the variable.
+      const int set = libuboot_set_env(context_, name.c_str(), value.empty() ? nullptr : value.c_str());
+      if (set < 0 && !value.empty()) {
+        return absl::InternalError(absl::StrCat("libubootenv refuses to set ", name, " to ", value));
+      }
+    }
+    if (const int result = libuboot_env_store(context_); result < 0) {
+      return absl::InternalError(absl::StrCat("libubootenv cannot write the environment: error ", -result));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  explicit Environment(uboot_ctx* context) : context_(context) {}
+
+  uboot_ctx* const context_;
+};
+
+absl::Status UbootBootControl::CheckConfig() { return LoadPlaces(fs_, config_).status(); }
+
+// libubootenv does not tell whether its own sync succeeded.
+absl::Status UbootBootControl::SyncDevices() {
+  ASSIGN_OR_RETURN(const std::vector<Place> places, LoadPlaces(fs_, config_));
+  for (const Place& place : places) {
+    ASSIGN_OR_RETURN(std::unique_ptr<File> device, fs_.Open(place.device, FileSystem::OpenMode::kReadWrite));
+    RETURN_IF_ERROR(device->Sync());
+    RETURN_IF_ERROR(device->DropCache());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BootRecord> UbootBootControl::LoadRecord() {
+  RETURN_IF_ERROR(CheckConfig());
+  ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
+  return RecordFromVariables(environment->GetAll());
+}
+
+absl::Status UbootBootControl::ChangeRecord(const Change& change) {
+  RETURN_IF_ERROR(CheckConfig());
+  BootRecord record;
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
+    ASSIGN_OR_RETURN(record, RecordFromVariables(environment->GetAll()));
+    const BootRecord before = record;
+    RETURN_IF_ERROR(change(record));
+    if (record == before) return absl::OkStatus();
+    RETURN_IF_ERROR(environment->Store(VariablesFromRecord(record)));
+  }
+  RETURN_IF_ERROR(SyncDevices());
+  ASSIGN_OR_RETURN(const BootRecord kept, LoadRecord());
+  if (kept != record) return absl::DataLossError("the U-Boot environment does not keep what is written to it");
+  return absl::OkStatus();
+}
+
+}  // namespace tandem::boot
