@@ -4,8 +4,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "bootloader/core/boot_record.h"
-
 namespace tandem::boot {
 namespace {
 
@@ -14,23 +12,6 @@ void WriteFile(const std::string& path, const std::string& bytes) {
 }
 
 }  // namespace
-
-std::string EncodeEnvironment(const Variables& variables, uint8_t flags, size_t size) {
-  constexpr size_t kHeader = 5;
-  std::string data;
-  for (const auto& [name, value] : variables) {
-    data += name;
-    data += '=';
-    data += value;
-    data += '\0';
-  }
-  data.resize(size - kHeader, '\0');
-  const uint32_t crc = Crc32({reinterpret_cast<const uint8_t*>(data.data()), data.size()});
-  std::string copy;
-  for (int i = 0; i < 4; ++i) copy.push_back(static_cast<char>(crc >> (8 * i)));
-  copy.push_back(static_cast<char>(flags));
-  return copy + data;
-}
 
 UbootTestEnvironment::UbootTestEnvironment(const Variables& variables) {
   std::string name = (std::filesystem::temp_directory_path() / "tandem-env-XXXXXX").string();

@@ -1,17 +1,13 @@
-// A redundant U-Boot environment in a file, for tests: written byte by byte, without libubootenv.
-//
-// A copy (U-Boot, include/env_internal.h): u32 LE CRC-32 of the data, u8 flags, data "name=value\0 ... \0", zeros.
+// A redundant U-Boot environment in a file, for tests.
 #ifndef TANDEM_BOOTLOADER_BOOT_CONTROL_UBOOT_TEST_ENVIRONMENT_H_
 #define TANDEM_BOOTLOADER_BOOT_CONTROL_UBOOT_TEST_ENVIRONMENT_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 
 #include "bootloader/boot_control/uboot_variables.h"
 
 namespace tandem::boot {
-
-std::string EncodeEnvironment(const Variables& variables, uint8_t flags, size_t size);
 
 // A folder with env.img (both copies, the first at 0) and fw_env.config; removed at the end.
 class UbootTestEnvironment {

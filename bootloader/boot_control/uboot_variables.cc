@@ -103,4 +103,21 @@ Variables VariablesFromRecord(const BootRecord& record) {
   return variables;
 }
 
+std::string EncodeEnvironment(const Variables& variables, uint8_t flags, size_t size) {
+  constexpr size_t kHeader = 5;
+  std::string data;
+  for (const auto& [name, value] : variables) {
+    data += name;
+    data += '=';
+    data += value;
+    data += '\0';
+  }
+  data.resize(size - kHeader, '\0');
+  const uint32_t crc = Crc32({reinterpret_cast<const uint8_t*>(data.data()), data.size()});
+  std::string copy;
+  for (int i = 0; i < 4; ++i) copy.push_back(static_cast<char>(crc >> (8 * i)));
+  copy.push_back(static_cast<char>(flags));
+  return copy + data;
+}
+
 }  // namespace tandem::boot

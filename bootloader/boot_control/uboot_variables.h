@@ -14,6 +14,9 @@
 #ifndef TANDEM_BOOTLOADER_BOOT_CONTROL_UBOOT_VARIABLES_H_
 #define TANDEM_BOOTLOADER_BOOT_CONTROL_UBOOT_VARIABLES_H_
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -30,6 +33,10 @@ absl::StatusOr<BootRecord> RecordFromVariables(const Variables& variables);
 
 // All that are listed above; RecordFromVariables() of them gives the same record.
 Variables VariablesFromRecord(const BootRecord& record);
+
+// One copy of a redundant environment, for whoever provisions a unit: u32 LE CRC-32 of the data, u8 `flags`, data
+// "name=value\0 ... \0", zeros up to `size` bytes, which must be enough (U-Boot, include/env_internal.h).
+std::string EncodeEnvironment(const Variables& variables, uint8_t flags, size_t size);
 
 }  // namespace tandem::boot
 
