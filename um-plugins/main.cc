@@ -12,8 +12,10 @@
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
+#include "um-plugins/bootloader/make_bootloader_plugin.h"
 #include "um-plugins/payload/payload_plugin.h"
-#include "um-plugins/rootfs/rootfs_plugin.h"
+#include "um-plugins/rootfs/make_rootfs_plugin.h"
+#include "um-plugins/slots/boot_stages.h"
 #include "um/cm_stream.h"
 #include "um/runner.h"
 
@@ -36,6 +38,15 @@ Example of a configuration:
         slot_a: /dev/disk/by-partlabel/root-a
         slot_b: /dev/disk/by-partlabel/root-b
         boot_record: /dev/disk/by-partlabel/boot-record
+    - node_id: bootloader
+      priority: 25
+      state_dir: /var/lib/tandem/um/bootloader
+      bootloader:
+        component_type: bootloader
+        copy_a: /dev/mmcblk0boot0
+        copy_b: /dev/mmcblk0boot1
+        mmc: {device: /dev/mmcblk0, state: /var/lib/tandem/bootloader.rec}
+        rom_fallback: SUPERVISOR
     - node_id: models
       priority: 20
       state_dir: /var/lib/tandem/um/models
@@ -48,19 +59,21 @@ Exit codes: 0 ended in order, 1 failed, 2 usage or configuration.)";
 struct BuiltInPlugin {
   UmConfig::PluginCase kind;
   absl::Status (*check)(const UmConfig& config);
-  absl::StatusOr<std::unique_ptr<um::Plugin>> (*make)(const UmConfig& config);
+  absl::StatusOr<std::unique_ptr<um::Plugin>> (*make)(const UmConfig& config, plugins::BootStages& stages);
 };
 
 constexpr BuiltInPlugin kPlugins[] = {
     {UmConfig::kRootfs, plugins::CheckRootfsConfig, plugins::MakeRootfsPlugin},
-    {UmConfig::kPayload, plugins::CheckPayloadConfig, plugins::MakePayloadPlugin},
+    {UmConfig::kBootloader, plugins::CheckBootloaderConfig, plugins::MakeBootloaderPlugin},
+    {UmConfig::kPayload, plugins::CheckPayloadConfig,
+     [](const UmConfig& config, plugins::BootStages&) { return plugins::MakePayloadPlugin(config); }},
 };
 
 absl::StatusOr<const BuiltInPlugin*> FindPlugin(const UmConfig& config) {
   for (const BuiltInPlugin& plugin : kPlugins) {
     if (plugin.kind == config.plugin_case()) return &plugin;
   }
-  return absl::InvalidArgumentError("it has no plugin; add rootfs or payload");
+  return absl::InvalidArgumentError("it has no plugin; add rootfs, bootloader or payload");
 }
 
 absl::StatusOr<um::PrepareTrust> LoadTrust(const UmConfig& config) {
@@ -108,7 +121,7 @@ absl::Status Check(const UmProcessConfig& config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<um::ManagedPlugin> MakeManaged(const UmConfig& config) {
+absl::StatusOr<um::ManagedPlugin> MakeManaged(const UmConfig& config, plugins::BootStages& stages) {
   RETURN_IF_ERROR(FileSystem::Real().MakeFolders(config.state_dir()));
   um::ManagedPlugin managed{
       .options = {.node_id = config.node_id(), .priority = config.priority(), .state_dir = config.state_dir()},
@@ -116,14 +129,15 @@ absl::StatusOr<um::ManagedPlugin> MakeManaged(const UmConfig& config) {
       .trust = {}};
   ASSIGN_OR_RETURN(managed.trust, LoadTrust(config));
   ASSIGN_OR_RETURN(const BuiltInPlugin* const plugin, FindPlugin(config));
-  ASSIGN_OR_RETURN(managed.plugin, plugin->make(config));
+  ASSIGN_OR_RETURN(managed.plugin, plugin->make(config, stages));
   return managed;
 }
 
 absl::Status Run(const UmProcessConfig& config) {
+  plugins::BootStages stages;
   std::vector<um::ManagedPlugin> managed;
   for (const UmConfig& um : config.ums()) {
-    absl::StatusOr<um::ManagedPlugin> made = MakeManaged(um);
+    absl::StatusOr<um::ManagedPlugin> made = MakeManaged(um, stages);
     if (!made.ok()) return Annotate(made.status(), absl::StrCat("UM ", um.node_id()));
     managed.push_back(*std::move(made));
   }
@@ -133,7 +147,7 @@ absl::Status Run(const UmProcessConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs the Update Managers of this computer: root file system slots, model and config payloads.",
+  CLI::App app("Runs the Update Managers of this computer: root file system, bootloader, model and config payloads.",
                "tandem-um");
   app.set_version_flag("--version", absl::StrCat("tandem-um ", TANDEM_VERSION));
   app.footer(kExamples);

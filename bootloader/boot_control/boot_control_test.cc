@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "bootloader/boot_control/fake_boot_control.h"
+#include "bootloader/boot_control/fake_boot_partition_selector.h"
 #include "bootloader/boot_control/record_boot_control.h"
 #include "bootloader/boot_control/uboot_boot_control.h"
 #include "bootloader/boot_control/uboot_test_environment.h"
@@ -89,6 +90,37 @@ class UbootSubject : public Subject {
 
   UbootTestEnvironment environment_;
   Control control_{FileSystem::Real(), environment_.config()};
+};
+
+// The ROM boots what the eMMC is configured for, and counts nothing: the counting is the supervisor's, which switches
+// back as the slot policy would.
+class MmcSubject : public Subject {
+ public:
+  MmcSubject() { fs_.Put("/data/keep", ""); }
+  BootControl& control() override { return control_; }
+  Slot Reset() override { return control_.Reset(mmc_); }
+
+ private:
+  class Control : public MmcBootControl {
+   public:
+    using MmcBootControl::MmcBootControl;
+
+    Slot Reset(FakeMmc& mmc) {
+      Slot booted = Slot::kNone;
+      EXPECT_TRUE(ChangeRecord([&](BootRecord& record) {
+                    const Decision decision = Decide({RecordState::kValid, record, 0});
+                    booted = decision.slot;
+                    record = decision.record;
+                    return absl::OkStatus();
+                  }).ok());
+      mmc.selected = booted;
+      return booted;
+    }
+  };
+
+  FakeFileSystem fs_;
+  FakeMmc mmc_;
+  Control control_{fs_, "/data/state.rec", std::make_unique<FakeBootPartitionSelector>(mmc_)};
 };
 
 struct Kind {
@@ -174,6 +206,7 @@ TEST_P(BootControlConformanceTest, TheSecurityCounterNeverFalls) {
 INSTANTIATE_TEST_SUITE_P(
     All, BootControlConformanceTest,
     testing::Values(Kind{"Record", []() -> std::unique_ptr<Subject> { return std::make_unique<RecordSubject>(); }},
+                    Kind{"Mmc", []() -> std::unique_ptr<Subject> { return std::make_unique<MmcSubject>(); }},
                     Kind{"Uboot", []() -> std::unique_ptr<Subject> { return std::make_unique<UbootSubject>(); }},
                     Kind{"Fake", []() -> std::unique_ptr<Subject> { return std::make_unique<FakeSubject>(); }}),
     [](const auto& tested) { return tested.param.name; });

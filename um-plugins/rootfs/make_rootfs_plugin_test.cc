@@ -1,4 +1,6 @@
 // The plugin over real files, a real boot record and real commands.
+#include "um-plugins/rootfs/make_rootfs_plugin.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,7 +8,7 @@
 
 #include "bootloader/boot_control/record_boot_control.h"
 #include "common/crypto/sha256.h"
-#include "um-plugins/rootfs/rootfs_plugin.h"
+#include "common/storage/file_system.h"
 
 namespace tandem::plugins {
 namespace {
@@ -50,13 +52,14 @@ class MakeRootfsPluginTest : public testing::Test {
   FileSystem& fs_ = FileSystem::Real();
   std::string folder_;
   config::v1::UmConfig config_;
+  BootStages stages_;
   QuietOperation operation_;
 };
 
 TEST_F(MakeRootfsPluginTest, UpdatesRealFilesAndRunsTheCommands) {
   const std::string image(3 << 20, 'x');
   ASSERT_TRUE(fs_.WriteFileAtomically(At("image"), image).ok());
-  std::unique_ptr<um::Plugin> plugin = MakeRootfsPlugin(config_).value();
+  std::unique_ptr<um::Plugin> plugin = MakeRootfsPlugin(config_, stages_).value();
   const absl::Status prepared = plugin->Prepare({{.component_id = "rootfs",
                                                   .component_type = "gateway-os",
                                                   .version = "2.0",
@@ -71,7 +74,7 @@ TEST_F(MakeRootfsPluginTest, UpdatesRealFilesAndRunsTheCommands) {
   EXPECT_TRUE(fs_.Exists(At("rebooted")));
 
   ASSERT_TRUE(fs_.WriteFileAtomically(At("cmdline"), "tandem.slot=B\n").ok());
-  plugin = MakeRootfsPlugin(config_).value();
+  plugin = MakeRootfsPlugin(config_, stages_).value();
   EXPECT_THAT(std::string(plugin->CheckAfterReboot(operation_).status().message()), HasSubstr("check of slot B"));
   ASSERT_TRUE(fs_.WriteFileAtomically(At("healthy"), "").ok());
   EXPECT_EQ(plugin->CheckAfterReboot(operation_).value(), um::RebootCheck::kRunning);
@@ -81,9 +84,24 @@ TEST_F(MakeRootfsPluginTest, UpdatesRealFilesAndRunsTheCommands) {
 
 TEST_F(MakeRootfsPluginTest, RefusesAWrongConfiguration) {
   config_.mutable_rootfs()->set_slot_b(At("a"));
-  EXPECT_THAT(std::string(MakeRootfsPlugin(config_).status().message()), HasSubstr("the same"));
+  EXPECT_THAT(std::string(MakeRootfsPlugin(config_, stages_).status().message()), HasSubstr("the same"));
   config_.mutable_rootfs()->clear_slot_b();
-  EXPECT_TRUE(absl::IsInvalidArgument(MakeRootfsPlugin(config_).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(MakeRootfsPlugin(config_, stages_).status()));
+}
+
+TEST_F(MakeRootfsPluginTest, RefusesTwoWaysToTellTheBootloaderOrNone) {
+  config_.mutable_rootfs()->set_uboot_environment("/etc/fw_env.config");
+  EXPECT_THAT(std::string(CheckRootfsConfig(config_).message()), HasSubstr("and not both"));
+  config_.mutable_rootfs()->clear_boot_record();
+  config_.mutable_rootfs()->clear_uboot_environment();
+  EXPECT_THAT(std::string(CheckRootfsConfig(config_).message()), HasSubstr("boot_record or uboot_environment"));
+}
+
+TEST_F(MakeRootfsPluginTest, RefusesAnEnvironmentThatAPowerCutCanLose) {
+  ASSERT_TRUE(fs_.WriteFileAtomically(At("fw_env.config"), At("a") + " 0x0 0x4000\n").ok());
+  config_.mutable_rootfs()->clear_boot_record();
+  config_.mutable_rootfs()->set_uboot_environment(At("fw_env.config"));
+  EXPECT_THAT(std::string(CheckRootfsConfig(config_).message()), HasSubstr("it needs two"));
 }
 
 }  // namespace

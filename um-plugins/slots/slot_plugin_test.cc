@@ -1,4 +1,4 @@
-#include "um-plugins/rootfs/rootfs_plugin.h"
+#include "um-plugins/slots/slot_plugin.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -70,29 +70,29 @@ class Computer {
 
   void RestartProcess() {
     reboot_asked_ = false;
-    config::v1::UmConfig config;
-    config.set_state_dir("/state");
-    config::v1::RootfsPlugin& rootfs = *config.mutable_rootfs();
-    rootfs.set_component_type("gateway-os");
-    rootfs.set_slot_a("/dev/a");
-    rootfs.set_slot_b("/dev/b");
-    rootfs.set_boot_record("/dev/boot");
-    rootfs.set_cmdline_file("/proc/cmdline");
-    rootfs.set_boot_id_file("/proc/boot_id");
-    rootfs.set_version_file(version_file_);
-    rootfs.set_factory_version("1.0");
-    rootfs.set_verify_before_confirm(verify_before_confirm_);
-    plugin_ = std::make_unique<RootfsPlugin>(RootfsPlugin::Dependencies{.fs = fs_,
-                                                                        .clock = clock_,
-                                                                        .fetcher = fetcher_,
-                                                                        .boot = control_,
-                                                                        .reboot =
-                                                                            [this] {
-                                                                              reboot_asked_ = true;
-                                                                              return absl::OkStatus();
-                                                                            },
-                                                                        .check = [this] { return check_; }},
-                                             config);
+    const SlotPluginOptions options{.component_id = "rootfs",
+                                    .component_type = "gateway-os",
+                                    .state_dir = "/state",
+                                    .slot_a = "/dev/a",
+                                    .slot_b = "/dev/b",
+                                    .cmdline_file = "/proc/cmdline",
+                                    .slot_keys = {"tandem.slot="},
+                                    .boot_id_file = "/proc/boot_id",
+                                    .version_file = version_file_,
+                                    .factory_version = "1.0",
+                                    .verify_before_confirm = verify_before_confirm_,
+                                    .artifact_tls = {}};
+    plugin_ = std::make_unique<SlotPlugin>(SlotPlugin::Dependencies{.fs = fs_,
+                                                                    .clock = clock_,
+                                                                    .fetcher = fetcher_,
+                                                                    .boot = control_,
+                                                                    .reboot =
+                                                                        [this] {
+                                                                          reboot_asked_ = true;
+                                                                          return absl::OkStatus();
+                                                                        },
+                                                                    .check = [this] { return check_; }},
+                                           options);
   }
 
   um::Artifact NewVersion() const {
@@ -122,12 +122,12 @@ class Computer {
   bool wrote_running_ = false;
   boot::Slot running_ = boot::Slot::kNone;
   int boots_ = 0;
-  std::unique_ptr<RootfsPlugin> plugin_;
+  std::unique_ptr<SlotPlugin> plugin_;
 };
 
-TEST(RootfsPluginTest, AnUpdateEndsOnTheNewSlot) {
+TEST(SlotPluginTest, AnUpdateEndsOnTheNewSlot) {
   Computer computer;
-  RootfsPlugin* plugin = computer.plugin_.get();
+  SlotPlugin* plugin = computer.plugin_.get();
   EXPECT_TRUE(plugin->SwitchesBoot());
   EXPECT_EQ(computer.Version(), "1.0");
   ASSERT_TRUE(plugin->Prepare({computer.NewVersion()}, computer.operation_).ok());
@@ -159,7 +159,7 @@ TEST(RootfsPluginTest, AnUpdateEndsOnTheNewSlot) {
 enum class Phase { kPrepare, kStart, kCheck, kApply, kDone };
 
 absl::Status Step(Computer& computer, Phase& phase) {
-  RootfsPlugin& plugin = *computer.plugin_;
+  SlotPlugin& plugin = *computer.plugin_;
   switch (phase) {
     case Phase::kPrepare:
       RETURN_IF_ERROR(plugin.Prepare({computer.NewVersion()}, computer.operation_));
@@ -190,7 +190,7 @@ absl::Status Step(Computer& computer, Phase& phase) {
   return absl::OkStatus();
 }
 
-TEST(RootfsPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewSlotAllTheSame) {
+TEST(SlotPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewSlotAllTheSame) {
   for (uint64_t seed = 0; seed < 3; ++seed) {
     for (uint64_t call = 1;; ++call) {
       Computer computer;
@@ -222,7 +222,7 @@ TEST(RootfsPluginTest, PowerCutAtEveryCallOfAnUpdateEndsOnTheNewSlotAllTheSame) 
   }
 }
 
-TEST(RootfsPluginTest, PowerCutAtEveryCallOfAWholeUpdateWithItsUpdateManagerEndsAsCmDecided) {
+TEST(SlotPluginTest, PowerCutAtEveryCallOfAWholeUpdateWithItsUpdateManagerEndsAsCmDecided) {
   for (const um::FakeCm::Goal goal : {um::FakeCm::Goal::kCommit, um::FakeCm::Goal::kAbort}) {
     const bool commit = goal == um::FakeCm::Goal::kCommit;
     for (uint64_t seed = 0; seed < 3; ++seed) {
@@ -262,7 +262,7 @@ TEST(RootfsPluginTest, PowerCutAtEveryCallOfAWholeUpdateWithItsUpdateManagerEnds
   }
 }
 
-TEST(RootfsPluginTest, PowerCutAtEveryCallOfARevertEndsOnTheOldSlot) {
+TEST(SlotPluginTest, PowerCutAtEveryCallOfARevertEndsOnTheOldSlot) {
   // From after Prepare, after Start, and after the boot of the new slot.
   for (const Phase from : {Phase::kStart, Phase::kCheck, Phase::kApply}) {
     for (uint64_t call = 1;; ++call) {
@@ -297,7 +297,7 @@ TEST(RootfsPluginTest, PowerCutAtEveryCallOfARevertEndsOnTheOldSlot) {
   }
 }
 
-TEST(RootfsPluginTest, TheOtherSlotIsUnbootableBeforeItsFirstByte) {
+TEST(SlotPluginTest, TheOtherSlotIsUnbootableBeforeItsFirstByte) {
   Computer computer;
   computer.fetcher_.SetObserver(
       [&](const std::string&, uint64_t) { EXPECT_TRUE(computer.control_.Read()->b_unbootable); });
@@ -305,7 +305,7 @@ TEST(RootfsPluginTest, TheOtherSlotIsUnbootableBeforeItsFirstByte) {
   EXPECT_TRUE(computer.control_.Read()->b_unbootable) << "until Start()";
 }
 
-TEST(RootfsPluginTest, ASlotThatChangedOnTrialIsNotConfirmedWhereThatIsChecked) {
+TEST(SlotPluginTest, ASlotThatChangedOnTrialIsNotConfirmedWhereThatIsChecked) {
   Computer computer;
   computer.verify_before_confirm_ = true;
   ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
@@ -321,7 +321,7 @@ TEST(RootfsPluginTest, ASlotThatChangedOnTrialIsNotConfirmedWhereThatIsChecked) 
   EXPECT_EQ(computer.control_.Read()->confirmed, boot::Slot::kB);
 }
 
-TEST(RootfsPluginTest, AFailedBootIsToldAndMayBeStartedAgain) {
+TEST(SlotPluginTest, AFailedBootIsToldAndMayBeStartedAgain) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   ASSERT_TRUE(Step(computer, phase).ok());
@@ -342,7 +342,7 @@ TEST(RootfsPluginTest, AFailedBootIsToldAndMayBeStartedAgain) {
   ASSERT_TRUE(computer.plugin_->Apply(computer.operation_).ok());
 }
 
-TEST(RootfsPluginTest, AFailedBootIsRevertedWithoutAnotherReboot) {
+TEST(SlotPluginTest, AFailedBootIsRevertedWithoutAnotherReboot) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   ASSERT_TRUE(Step(computer, phase).ok());
@@ -352,7 +352,7 @@ TEST(RootfsPluginTest, AFailedBootIsRevertedWithoutAnotherReboot) {
   EXPECT_TRUE(computer.control_.Read()->b_unbootable);
 }
 
-TEST(RootfsPluginTest, AFailedCheckIsAnErrorAndDoesNotRearm) {
+TEST(SlotPluginTest, AFailedCheckIsAnErrorAndDoesNotRearm) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   while (phase != Phase::kCheck) ASSERT_TRUE(Step(computer, phase).ok());
@@ -362,7 +362,7 @@ TEST(RootfsPluginTest, AFailedCheckIsAnErrorAndDoesNotRearm) {
   EXPECT_EQ(computer.control_.Read()->attempts_left, kTrialAttempts - 1);
 }
 
-TEST(RootfsPluginTest, WhatTheOtherSlotHoldsAlreadyIsNotFetchedAgain) {
+TEST(SlotPluginTest, WhatTheOtherSlotHoldsAlreadyIsNotFetchedAgain) {
   Computer computer;
   ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
   ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
@@ -375,7 +375,7 @@ TEST(RootfsPluginTest, WhatTheOtherSlotHoldsAlreadyIsNotFetchedAgain) {
   EXPECT_GT(computer.fetcher_.requests().size(), requests) << "read back, not believed";
 }
 
-TEST(RootfsPluginTest, TheVersionBeforeNeedsNoSource) {
+TEST(SlotPluginTest, TheVersionBeforeNeedsNoSource) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
@@ -398,7 +398,7 @@ TEST(RootfsPluginTest, TheVersionBeforeNeedsNoSource) {
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
 }
 
-TEST(RootfsPluginTest, AnUnknownVersionWithoutSourceIsNotFound) {
+TEST(SlotPluginTest, AnUnknownVersionWithoutSourceIsNotFound) {
   Computer computer;
   const absl::Status status =
       computer.plugin_->Prepare({{.component_id = "rootfs", .version = "9"}}, computer.operation_);
@@ -406,17 +406,17 @@ TEST(RootfsPluginTest, AnUnknownVersionWithoutSourceIsNotFound) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("prepare rootfs 9: no source is known for it"));
 }
 
-TEST(RootfsPluginTest, RefusesToGuessTheRunningSlot) {
+TEST(SlotPluginTest, RefusesToGuessTheRunningSlot) {
   Computer computer;
   computer.fs_.Put("/proc/cmdline", "quiet\n");
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Inventory().status()));
   const absl::Status status = computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("neither tandem.slot= nor rauc.slot="));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/cmdline has no tandem.slot="));
   computer.fs_.Put("/proc/cmdline", "rauc.slot=B\n");
   EXPECT_EQ(computer.plugin_->Inventory().value()[0].slots->running, "B");
 }
 
-TEST(RootfsPluginTest, ASystemOnTrialIsNotUpdated) {
+TEST(SlotPluginTest, ASystemOnTrialIsNotUpdated) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   while (phase != Phase::kApply) ASSERT_TRUE(Step(computer, phase).ok());
@@ -430,7 +430,7 @@ TEST(RootfsPluginTest, ASystemOnTrialIsNotUpdated) {
   EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value().substr(0, Image('1').size()), Image('1'));
 }
 
-TEST(RootfsPluginTest, ASlotThatIsTooSmallIsRefused) {
+TEST(SlotPluginTest, ASlotThatIsTooSmallIsRefused) {
   Computer computer;
   um::Artifact big = computer.NewVersion();
   computer.fetcher_.Serve(kUrl, Image('3', kSlotSize + 1));
@@ -441,7 +441,7 @@ TEST(RootfsPluginTest, ASlotThatIsTooSmallIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("write slot B"));
 }
 
-TEST(RootfsPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
+TEST(SlotPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
   Computer computer;
   computer.version_file_ = "/etc/version";
   computer.fs_.Put("/etc/version", "1.0-patched\n");
@@ -449,7 +449,7 @@ TEST(RootfsPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
   EXPECT_EQ(computer.Version(), "1.0-patched");
 }
 
-TEST(RootfsPluginTest, WhatRunsIsNotWrittenOverTheWayBackBecauseItTellsAnotherVersion) {
+TEST(SlotPluginTest, WhatRunsIsNotWrittenOverTheWayBackBecauseItTellsAnotherVersion) {
   Computer computer;
   computer.version_file_ = "/etc/version";
   computer.fs_.Put("/etc/version", "1.0\n");
@@ -472,7 +472,7 @@ TEST(RootfsPluginTest, WhatRunsIsNotWrittenOverTheWayBackBecauseItTellsAnotherVe
   EXPECT_TRUE(computer.plugin_->Prepare({back}, computer.operation_).ok());
 }
 
-TEST(RootfsPluginTest, WhatRunsIsInstalledAlready) {
+TEST(SlotPluginTest, WhatRunsIsInstalledAlready) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   while (phase != Phase::kDone) ASSERT_TRUE(Step(computer, phase).ok());
@@ -486,7 +486,7 @@ TEST(RootfsPluginTest, WhatRunsIsInstalledAlready) {
   EXPECT_EQ(computer.fs_.ReadFile("/dev/a").value(), old);
 }
 
-TEST(RootfsPluginTest, CancelsAndResumes) {
+TEST(SlotPluginTest, CancelsAndResumes) {
   Computer computer;
   computer.operation_.cancelled_ = true;
   EXPECT_TRUE(absl::IsCancelled(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_)));
@@ -494,7 +494,7 @@ TEST(RootfsPluginTest, CancelsAndResumes) {
   EXPECT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
 }
 
-TEST(RootfsPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
+TEST(SlotPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
   Computer computer;
   ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
   ASSERT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
@@ -508,7 +508,7 @@ TEST(RootfsPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
   EXPECT_EQ(computer.running_, boot::Slot::kA);
 }
 
-TEST(RootfsPluginTest, WhatWasAppliedIsFoundDoneByEveryStepBeforeApply) {
+TEST(SlotPluginTest, WhatWasAppliedIsFoundDoneByEveryStepBeforeApply) {
   // The SDK did not come to write down that Apply() had ended.
   Computer computer;
   Phase phase = Phase::kPrepare;
@@ -520,7 +520,7 @@ TEST(RootfsPluginTest, WhatWasAppliedIsFoundDoneByEveryStepBeforeApply) {
   EXPECT_EQ(computer.running_, boot::Slot::kB);
 }
 
-TEST(RootfsPluginTest, ASystemOnTrialIsNotTakenForApplied) {
+TEST(SlotPluginTest, ASystemOnTrialIsNotTakenForApplied) {
   Computer computer;
   Phase phase = Phase::kPrepare;
   while (phase != Phase::kApply) ASSERT_TRUE(Step(computer, phase).ok());
@@ -530,7 +530,7 @@ TEST(RootfsPluginTest, ASystemOnTrialIsNotTakenForApplied) {
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Apply(computer.operation_)));
 }
 
-TEST(RootfsPluginTest, RevertWithoutPrepareHasNothingToDo) {
+TEST(SlotPluginTest, RevertWithoutPrepareHasNothingToDo) {
   Computer computer;
   EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
 }
@@ -542,7 +542,7 @@ void UpdateTo(Computer& computer, const um::Artifact& artifact) {
   ASSERT_TRUE(computer.plugin_->CheckAfterReboot(computer.operation_).ok());
 }
 
-TEST(RootfsPluginTest, TheSecurityCounterRisesAtSealAndNotBefore) {
+TEST(SlotPluginTest, TheSecurityCounterRisesAtSealAndNotBefore) {
   Computer computer;
   um::Artifact artifact = computer.NewVersion();
   artifact.security_version = 7;
@@ -558,7 +558,7 @@ TEST(RootfsPluginTest, TheSecurityCounterRisesAtSealAndNotBefore) {
   EXPECT_THAT(computer.plugin_->Prepare({back}, computer.operation_).message(), HasSubstr("boots none below 7"));
 }
 
-TEST(RootfsPluginTest, NothingBelowTheSecurityCounterIsWritten) {
+TEST(SlotPluginTest, NothingBelowTheSecurityCounterIsWritten) {
   Computer computer;
   ASSERT_TRUE(computer.control_.RaiseSecurityCounter(7).ok());
   um::Artifact artifact = computer.NewVersion();

@@ -1,9 +1,10 @@
-#include "um-plugins/rootfs/rootfs_plugin.h"
+#include "um-plugins/slots/slot_plugin.h"
 
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/log/log.h"
@@ -19,8 +20,6 @@ record::v1::SlotsRecord::Slot& Entry(record::v1::SlotsRecord& slots, Slot slot) 
   return slot == Slot::kA ? *slots.mutable_a() : *slots.mutable_b();
 }
 
-std::string Or(const std::string& value, const char* otherwise) { return value.empty() ? otherwise : value; }
-
 // No update is running any more.
 void Close(record::v1::SlotsRecord& slots) {
   slots.clear_origin();
@@ -32,38 +31,43 @@ void Close(record::v1::SlotsRecord& slots) {
 
 }  // namespace
 
-RootfsPlugin::RootfsPlugin(Dependencies dependencies, config::v1::UmConfig config)
+SlotPlugin::SlotPlugin(Dependencies dependencies, SlotPluginOptions options)
     : dependencies_(std::move(dependencies)),
-      config_(std::move(config)),
-      component_id_(Or(config_.rootfs().component_id(), "rootfs")),
+      options_(std::move(options)),
       stager_(dependencies_.fetcher, dependencies_.clock),
-      record_(dependencies_.fs, JoinPath(config_.state_dir(), "slots.rec")) {}
+      record_(dependencies_.fs, JoinPath(options_.state_dir, "slots.rec")) {
+  if (dependencies_.stages != nullptr)
+    dependencies_.stages->Add(options_.component_id, [this] { return IsUnproven(); });
+}
+
+SlotPlugin::~SlotPlugin() {
+  if (dependencies_.stages != nullptr) dependencies_.stages->Remove(options_.component_id);
+}
 
 // ---- What is there ----
 
-absl::StatusOr<Slot> RootfsPlugin::RunningSlot() {
-  const std::string path = Or(config_.rootfs().cmdline_file(), "/proc/cmdline");
+absl::StatusOr<Slot> SlotPlugin::RunningSlot() {
+  const std::string& path = options_.cmdline_file;
   ASSIGN_OR_RETURN(const std::string cmdline, Annotate(dependencies_.fs.ReadFile(path), "find the running slot"));
   for (absl::string_view word : absl::StrSplit(cmdline, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
-    if (absl::ConsumePrefix(&word, "tandem.slot=") || absl::ConsumePrefix(&word, "rauc.slot=")) {
+    for (const std::string& key : options_.slot_keys) {
+      if (!absl::ConsumePrefix(&word, key)) continue;
       return Annotate(boot::ParseSlot(std::string(word)), absl::StrCat("find the running slot in ", path));
     }
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("find the running slot: ", path, " has neither tandem.slot= nor rauc.slot="));
+      absl::StrCat("find the running slot: ", path, " has no ", absl::StrJoin(options_.slot_keys, " and no ")));
 }
 
-absl::StatusOr<std::string> RootfsPlugin::BootId() {
-  const std::string path = Or(config_.rootfs().boot_id_file(), "/proc/sys/kernel/random/boot_id");
-  ASSIGN_OR_RETURN(const std::string text, Annotate(dependencies_.fs.ReadFile(path), "read the boot id"));
+absl::StatusOr<std::string> SlotPlugin::BootId() {
+  ASSIGN_OR_RETURN(const std::string text,
+                   Annotate(dependencies_.fs.ReadFile(options_.boot_id_file), "read the boot id"));
   return std::string(absl::StripAsciiWhitespace(text));
 }
 
-std::string RootfsPlugin::SlotPath(Slot slot) const {
-  return slot == Slot::kA ? config_.rootfs().slot_a() : config_.rootfs().slot_b();
-}
+std::string SlotPlugin::SlotPath(Slot slot) const { return slot == Slot::kA ? options_.slot_a : options_.slot_b; }
 
-absl::StatusOr<RootfsPlugin::Slots> RootfsPlugin::LoadSlots() {
+absl::StatusOr<SlotPlugin::Slots> SlotPlugin::LoadSlots() {
   Slots slots;
   // Older is good enough for the slot that runs, and what it says about the other one is checked against the bytes.
   const absl::StatusOr<std::string> bytes = record_.ReadOrRestorePrevious();
@@ -73,23 +77,24 @@ absl::StatusOr<RootfsPlugin::Slots> RootfsPlugin::LoadSlots() {
   return slots;
 }
 
-absl::Status RootfsPlugin::SaveSlots(const Slots& slots) { return record_.Write(slots.SerializeAsString()); }
+absl::Status SlotPlugin::SaveSlots(const Slots& slots) { return record_.Write(slots.SerializeAsString()); }
 
-absl::StatusOr<Slot> RootfsPlugin::Target(const Slots& slots) {
-  if (slots.target().empty()) return absl::FailedPreconditionError("no update of the root file system is prepared");
+absl::StatusOr<Slot> SlotPlugin::Target(const Slots& slots) {
+  if (slots.target().empty()) return absl::FailedPreconditionError("no update is prepared");
   return boot::ParseSlot(slots.target());
 }
 
-absl::StatusOr<bool> RootfsPlugin::AppliedAlready(const Slots& slots, Slot running) {
+absl::StatusOr<bool> SlotPlugin::AppliedAlready(const Slots& slots, Slot running) {
   if (!slots.target().empty()) return false;
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
   return state.confirmed == running && !state.trial.has_value();
 }
 
-std::string RootfsPlugin::RunningVersion(Slots& slots, Slot running) {
-  const std::string installed = Or(Entry(slots, running).version(), config_.rootfs().factory_version().c_str());
-  if (config_.rootfs().version_file().empty()) return installed;
-  const absl::StatusOr<std::string> file = dependencies_.fs.ReadFile(config_.rootfs().version_file());
+std::string SlotPlugin::RunningVersion(Slots& slots, Slot running) {
+  const std::string& entry = Entry(slots, running).version();
+  const std::string installed = entry.empty() ? options_.factory_version : entry;
+  if (options_.version_file.empty()) return installed;
+  const absl::StatusOr<std::string> file = dependencies_.fs.ReadFile(options_.version_file);
   if (!file.ok()) {
     LogWarning("the running system does not tell its version", {{"error", std::string(file.status().message())}});
     return installed;
@@ -102,12 +107,12 @@ std::string RootfsPlugin::RunningVersion(Slots& slots, Slot running) {
   return says;
 }
 
-absl::StatusOr<std::vector<um::InstalledComponent>> RootfsPlugin::Inventory() {
+absl::StatusOr<std::vector<um::InstalledComponent>> SlotPlugin::Inventory() {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(const boot::BootState boot, dependencies_.boot.Read());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   um::InstalledComponent component{
-      .id = component_id_, .type = config_.rootfs().component_type(), .version = RunningVersion(slots, running)};
+      .id = options_.component_id, .type = options_.component_type, .version = RunningVersion(slots, running)};
   component.slots = um::SlotState{.running = SlotName(running),
                                   .confirmed = SlotName(boot.confirmed),
                                   .trial = boot.trial.has_value() ? SlotName(*boot.trial) : "",
@@ -117,20 +122,21 @@ absl::StatusOr<std::vector<um::InstalledComponent>> RootfsPlugin::Inventory() {
 
 // ---- Prepare ----
 
-absl::Status RootfsPlugin::Prepare(const std::vector<um::Artifact>& artifacts, um::Operation& operation) {
+absl::Status SlotPlugin::Prepare(const std::vector<um::Artifact>& artifacts, um::Operation& operation) {
   if (artifacts.size() != 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("prepare ", component_id_, ": one artifact is needed, not ", artifacts.size()));
+        absl::StrCat("prepare ", options_.component_id, ": one artifact is needed, not ", artifacts.size()));
   }
   const um::Artifact& artifact = artifacts[0];
-  if (!artifact.component_id.empty() && artifact.component_id != component_id_) {
+  if (!artifact.component_id.empty() && artifact.component_id != options_.component_id) {
     return absl::InvalidArgumentError(
-        absl::StrCat("prepare ", component_id_, ": the artifact is for ", artifact.component_id));
+        absl::StrCat("prepare ", options_.component_id, ": the artifact is for ", artifact.component_id));
   }
-  return Annotate(PrepareSlot(artifact, operation), absl::StrCat("prepare ", component_id_, " ", artifact.version));
+  return Annotate(PrepareSlot(artifact, operation),
+                  absl::StrCat("prepare ", options_.component_id, " ", artifact.version));
 }
 
-absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation& operation) {
+absl::Status SlotPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   const Slot target = Other(running);
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
@@ -145,11 +151,11 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
     if (version != artifact.version) {
       return absl::FailedPreconditionError(absl::StrCat(
           "slot ", SlotName(running), " runs exactly these bytes, and their version is ", version,
-          "; correct the version in the release", config_.rootfs().version_file().empty() ? "" : " or in the image"));
+          "; correct the version in the release", options_.version_file.empty() ? "" : " or in the image"));
     }
     // With no update open, Start() and Apply() find it done.
     Close(slots);
-    operation.ReportProgress(component_id_, own.size(), own.size());
+    operation.ReportProgress(options_.component_id, own.size(), own.size());
     return SaveSlots(slots);
   }
   Slots::Slot& entry = Entry(slots, target);
@@ -159,7 +165,7 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
 
   // Nobody has written the running slot since the factory did, so that a later update may come back to it.
   if (Slots::Slot& factory = Entry(slots, running); factory.version().empty()) {
-    factory.set_version(config_.rootfs().factory_version());
+    factory.set_version(options_.factory_version);
     factory.set_complete(!factory.version().empty());
   }
 
@@ -175,7 +181,7 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
     ASSIGN_OR_RETURN(const bool holds, Holds(target, entry, operation));
     if (holds) {
       if (!any_bytes) entry.set_security_version(artifact.security_version);
-      operation.ReportProgress(component_id_, entry.size(), entry.size());
+      operation.ReportProgress(options_.component_id, entry.size(), entry.size());
       return SaveSlots(slots);
     }
   }
@@ -193,17 +199,23 @@ absl::Status RootfsPlugin::PrepareSlot(const um::Artifact& artifact, um::Operati
   slots.set_wrote_target(true);
   RETURN_IF_ERROR(SaveSlots(slots));
   RETURN_IF_ERROR(dependencies_.boot.MarkUnbootable(target));
-  RETURN_IF_ERROR(Annotate(Write(target, artifact, operation), absl::StrCat("write slot ", SlotName(target))));
+  RETURN_IF_ERROR(Annotate(WriteUnlocked(target, artifact, operation), absl::StrCat("write slot ", SlotName(target))));
+  if (options_.read_back) {
+    ASSIGN_OR_RETURN(const bool holds, Holds(target, entry, operation));
+    if (!holds) {
+      return absl::DataLossError(absl::StrCat("slot ", SlotName(target), " does not keep what was written to it"));
+    }
+  }
   entry.set_complete(true);
   return SaveSlots(slots);
 }
 
-absl::StatusOr<bool> RootfsPlugin::Holds(Slot slot, const Slots::Slot& content, um::Operation& operation) {
+absl::StatusOr<bool> SlotPlugin::Holds(Slot slot, const Slots::Slot& content, um::Operation& operation) {
   // The factory's bytes have no digest; their entry is replaced before the slot is first written.
   if (content.sha256().empty()) return true;
   operation.ReportActivity(absl::StrCat("checking slot ", SlotName(slot)));
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadOnly));
-  DurableRecord unused(dependencies_.fs, JoinPath(config_.state_dir(), "unused.rec"));
+  DurableRecord unused(dependencies_.fs, JoinPath(options_.state_dir, "unused.rec"));
   const absl::Status status = stager_.Stage({.sha256 = content.sha256(), .size = content.size()}, *file, unused,
                                             {.cancelled = [&] { return operation.Cancelled(); }});
   if (absl::IsNotFound(status)) return false;
@@ -211,13 +223,21 @@ absl::StatusOr<bool> RootfsPlugin::Holds(Slot slot, const Slots::Slot& content, 
   return true;
 }
 
-absl::Status RootfsPlugin::Write(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
+absl::Status SlotPlugin::WriteUnlocked(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
+  if (!dependencies_.set_writable) return Write(slot, artifact, operation);
+  RETURN_IF_ERROR(dependencies_.set_writable(slot, true));
+  const absl::Status written = Write(slot, artifact, operation);
+  const absl::Status locked = dependencies_.set_writable(slot, false);
+  return written.ok() ? locked : written;
+}
+
+absl::Status SlotPlugin::Write(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
   operation.ReportActivity(absl::StrCat("writing slot ", SlotName(slot)));
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadWrite));
   // One record per slot: the progress in one says nothing about the other.
   DurableRecord progress(dependencies_.fs,
-                         JoinPath(config_.state_dir(), absl::StrCat("stage-", SlotName(slot), ".rec")));
-  const config::v1::Tls& tls = config_.artifact_tls();
+                         JoinPath(options_.state_dir, absl::StrCat("stage-", SlotName(slot), ".rec")));
+  const config::v1::Tls& tls = options_.artifact_tls;
   const StageRequest request{.urls = artifact.urls,
                              .headers = artifact.headers,
                              .ca_file = tls.ca(),
@@ -229,14 +249,14 @@ absl::Status RootfsPlugin::Write(Slot slot, const um::Artifact& artifact, um::Op
                              .chunk_digests = artifact.chunk_digests};
   return stager_.Stage(
       request, *file, progress,
-      {.progress = [&](uint64_t done) { operation.ReportProgress(component_id_, done, artifact.size); },
+      {.progress = [&](uint64_t done) { operation.ReportProgress(options_.component_id, done, artifact.size); },
        .cancelled = [&] { return operation.Cancelled(); },
        .activity = [&](const std::string& text) { operation.ReportActivity(text); }});
 }
 
 // ---- Switch ----
 
-absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
+absl::StatusOr<um::StartResult> SlotPlugin::Start(um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
@@ -248,7 +268,11 @@ absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
   }
   if (!Entry(slots, target).complete()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("start ", component_id_, ": slot ", SlotName(target), " is not complete"));
+        absl::StrCat("start ", options_.component_id, ": slot ", SlotName(target), " is not complete"));
+  }
+  if (dependencies_.stages != nullptr) {
+    RETURN_IF_ERROR(
+        Annotate(dependencies_.stages->MayArm(options_.component_id), absl::StrCat("start ", options_.component_id)));
   }
   // First the boot id: once the trial is armed, any reset may be the one that counts.
   ASSIGN_OR_RETURN(const std::string boot_id, BootId());
@@ -260,7 +284,7 @@ absl::StatusOr<um::StartResult> RootfsPlugin::Start(um::Operation& operation) {
   return um::StartResult::kNeedsReboot;
 }
 
-absl::Status RootfsPlugin::CheckAndRearm(Slots& slots, Slot slot) {
+absl::Status SlotPlugin::CheckAndRearm(Slots& slots, Slot slot) {
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
   if (state.trial != slot && state.confirmed != slot) {
     return absl::FailedPreconditionError(absl::StrCat("slot ", SlotName(slot), " runs, but is not on trial"));
@@ -276,7 +300,13 @@ absl::Status RootfsPlugin::CheckAndRearm(Slots& slots, Slot slot) {
   return dependencies_.boot.RearmAttempts(slot, kTrialAttempts);
 }
 
-absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
+absl::StatusOr<bool> SlotPlugin::IsUnproven() {
+  ASSIGN_OR_RETURN(const Slot running, RunningSlot());
+  ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
+  return state.trial.has_value() && *state.trial != running && state.attempts_left > 0;
+}
+
+absl::StatusOr<um::RebootCheck> SlotPlugin::CheckAfterReboot(um::Operation&) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
@@ -295,23 +325,23 @@ absl::StatusOr<um::RebootCheck> RootfsPlugin::CheckAfterReboot(um::Operation&) {
       absl::StrCat("boot of slot ", SlotName(target), " failed, fell back to ", SlotName(running)));
 }
 
-absl::Status RootfsPlugin::Reboot() { return Annotate(dependencies_.reboot(), "reboot"); }
+absl::Status SlotPlugin::Reboot() { return Annotate(dependencies_.reboot(), "reboot"); }
 
-absl::Status RootfsPlugin::Apply(um::Operation& operation) {
+absl::Status SlotPlugin::Apply(um::Operation& operation) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const bool applied, AppliedAlready(slots, running));
   if (applied) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Slot target, Target(slots));
   if (running != target) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("apply ", component_id_, ": slot ", SlotName(running), " runs instead of ", SlotName(target)));
+    return absl::FailedPreconditionError(absl::StrCat("apply ", options_.component_id, ": slot ", SlotName(running),
+                                                      " runs instead of ", SlotName(target)));
   }
-  if (config_.rootfs().verify_before_confirm()) {
+  if (options_.verify_before_confirm) {
     ASSIGN_OR_RETURN(const bool intact, Holds(target, Entry(slots, target), operation));
     if (!intact) {
       return absl::DataLossError(
-          absl::StrCat("apply ", component_id_, ": slot ", SlotName(target), " no longer matches its digest"));
+          absl::StrCat("apply ", options_.component_id, ": slot ", SlotName(target), " no longer matches its digest"));
     }
   }
   RETURN_IF_ERROR(dependencies_.boot.Confirm(target));
@@ -319,20 +349,20 @@ absl::Status RootfsPlugin::Apply(um::Operation& operation) {
   return SaveSlots(slots);
 }
 
-absl::Status RootfsPlugin::Seal() {
+absl::Status SlotPlugin::Seal() {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
   if (state.confirmed != running || state.trial.has_value()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("seal ", component_id_, ": slot ", SlotName(running), " runs, but is not confirmed"));
+        absl::StrCat("seal ", options_.component_id, ": slot ", SlotName(running), " runs, but is not confirmed"));
   }
   const uint64_t version = Entry(slots, running).security_version();
   if (version <= state.security_counter) return absl::OkStatus();
-  return Annotate(dependencies_.boot.RaiseSecurityCounter(version), absl::StrCat("seal ", component_id_));
+  return Annotate(dependencies_.boot.RaiseSecurityCounter(version), absl::StrCat("seal ", options_.component_id));
 }
 
-absl::StatusOr<um::RevertResult> RootfsPlugin::Revert(um::Operation&) {
+absl::StatusOr<um::RevertResult> SlotPlugin::Revert(um::Operation&) {
   ASSIGN_OR_RETURN(const Slot running, RunningSlot());
   ASSIGN_OR_RETURN(Slots slots, LoadSlots());
   ASSIGN_OR_RETURN(const boot::BootState state, dependencies_.boot.Read());
@@ -343,7 +373,7 @@ absl::StatusOr<um::RevertResult> RootfsPlugin::Revert(um::Operation&) {
   }
   if (!slots.target().empty() && slots.target() == SlotName(running)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("revert ", component_id_, ": slot ", SlotName(running), " is confirmed already"));
+        absl::StrCat("revert ", options_.component_id, ": slot ", SlotName(running), " is confirmed already"));
   }
   RETURN_IF_ERROR(dependencies_.boot.CancelTrial());
   if (slots.target().empty()) return um::RevertResult::kReverted;

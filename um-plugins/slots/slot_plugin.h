@@ -1,11 +1,11 @@
-// The root file system in two slots, A and B: the new image goes into the slot that does not run, is booted on trial,
-// and is confirmed when the whole unit commits.
+// What is booted from one of two slots, A and B: a root file system, the bootloader itself. The new image goes into the
+// slot that does not run, is booted on trial, and is confirmed when the whole unit commits.
 //
 // What holds after a crash at any point: the running slot was never written; the other slot is bootable only after all
 // of its bytes were read back and checked; SlotsRecord (state_dir/slots.rec) says what each slot holds, and is written
 // before the bytes change and after they are verified.
-#ifndef TANDEM_UM_PLUGINS_ROOTFS_ROOTFS_PLUGIN_H_
-#define TANDEM_UM_PLUGINS_ROOTFS_ROOTFS_PLUGIN_H_
+#ifndef TANDEM_UM_PLUGINS_SLOTS_SLOT_PLUGIN_H_
+#define TANDEM_UM_PLUGINS_SLOTS_SLOT_PLUGIN_H_
 
 #include <functional>
 #include <memory>
@@ -18,8 +18,9 @@
 #include "common/storage/durable_record.h"
 #include "common/storage/file_system.h"
 #include "common/time/clock.h"
-#include "tandem/config/v1/um.pb.h"
+#include "tandem/config/v1/tls.pb.h"
 #include "tandem/record/v1/record.pb.h"
+#include "um-plugins/slots/boot_stages.h"
 #include "um/plugin.h"
 
 namespace tandem::plugins {
@@ -30,7 +31,32 @@ inline constexpr uint32_t kTrialAttempts = 3;
 // the check and yet never be committed (its CM is dead): the watchdog must use up its boots in the end.
 inline constexpr uint32_t kMaxRearms = 1;
 
-class RootfsPlugin : public um::Plugin {
+struct SlotPluginOptions {
+  std::string component_id;
+  std::string component_type;
+  // Of the plugin's records; must exist.
+  std::string state_dir;
+  // Block devices or files.
+  std::string slot_a;
+  std::string slot_b;
+  // The running slot is the word on the kernel's command line that begins with one of these, such as "rauc.slot=".
+  std::string cmdline_file = "/proc/cmdline";
+  std::vector<std::string> slot_keys;
+  // Tells one boot from the next.
+  std::string boot_id_file = "/proc/sys/kernel/random/boot_id";
+  // Holds the version that runs; may be empty.
+  std::string version_file;
+  // Of what the unit's maker put into the slot that runs at first.
+  std::string factory_version;
+  // Read the whole slot back and check its digest before it is confirmed.
+  bool verify_before_confirm = false;
+  // Read the whole slot back from the medium after it was written, before it is put on trial.
+  bool read_back = false;
+  // Servers that artifacts come from.
+  config::v1::Tls artifact_tls;
+};
+
+class SlotPlugin : public um::Plugin {
  public:
   // All references must outlive the plugin.
   struct Dependencies {
@@ -41,11 +67,15 @@ class RootfsPlugin : public um::Plugin {
     // Restarts the computer; may return before it happens.
     std::function<absl::Status()> reboot;
     // Checks the system that runs, after its first boot.
-    std::function<absl::Status()> check;
+    std::function<absl::Status()> check = {};
+    // All boot stages of this computer; null: this is the only one.
+    BootStages* stages = nullptr;
+    // Called before a slot is written (true) and after (false), for a medium that protects itself.
+    std::function<absl::Status(boot::Slot slot, bool writable)> set_writable = {};
   };
 
-  // `config.rootfs()` must have its required fields; `config.state_dir()` must exist.
-  RootfsPlugin(Dependencies dependencies, config::v1::UmConfig config);
+  SlotPlugin(Dependencies dependencies, SlotPluginOptions options);
+  ~SlotPlugin() override;
 
   absl::StatusOr<std::vector<um::InstalledComponent>> Inventory() override;
   absl::Status Prepare(const std::vector<um::Artifact>& artifacts, um::Operation& operation) override;
@@ -82,23 +112,19 @@ class RootfsPlugin : public um::Plugin {
   absl::Status PrepareSlot(const um::Artifact& artifact, um::Operation& operation);
   // True when the slot holds these bytes, read back; an error only when that cannot be told.
   absl::StatusOr<bool> Holds(boot::Slot slot, const Slots::Slot& content, um::Operation& operation);
+  absl::Status WriteUnlocked(boot::Slot slot, const um::Artifact& artifact, um::Operation& operation);
+  // True when the slot is on trial and has not run yet.
+  absl::StatusOr<bool> IsUnproven();
   absl::Status Write(boot::Slot slot, const um::Artifact& artifact, um::Operation& operation);
   // The new system runs: checks it and gives it its boots back, a bounded number of times.
   absl::Status CheckAndRearm(Slots& slots, boot::Slot slot);
 
   Dependencies dependencies_;
-  const config::v1::UmConfig config_;
-  const std::string component_id_;
+  const SlotPluginOptions options_;
   Stager stager_;
   DurableRecord record_;
 };
 
-// INVALID_ARGUMENT when the configuration is wrong. Looks at nothing else.
-absl::Status CheckRootfsConfig(const config::v1::UmConfig& config);
-
-// The plugin over the machine's files, clock and network. The errors of CheckRootfsConfig().
-absl::StatusOr<std::unique_ptr<um::Plugin>> MakeRootfsPlugin(const config::v1::UmConfig& config);
-
 }  // namespace tandem::plugins
 
-#endif  // TANDEM_UM_PLUGINS_ROOTFS_ROOTFS_PLUGIN_H_
+#endif  // TANDEM_UM_PLUGINS_SLOTS_SLOT_PLUGIN_H_
