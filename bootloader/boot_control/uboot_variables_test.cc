@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "bootloader/core/slot_policy.h"
+#include "tests/golden/golden.h"
 
 namespace tandem::boot {
 namespace {
@@ -48,6 +49,13 @@ TEST(UbootVariablesTest, EveryRecordComesBack) {
     }
   }
   EXPECT_GT(records, 100);
+}
+
+TEST(UbootVariablesTest, EncodesTheGoldenEnvironment) {
+  BootRecord record;
+  ASSERT_EQ(SetTrial(record, Slot::kB, 2), ChangeResult::kDone);
+  ASSERT_EQ(RaiseSecurityCounter(record, 7), ChangeResult::kDone);
+  EXPECT_EQ(EncodeEnvironment(VariablesFromRecord(record), /*flags=*/1, 256), GoldenBytes("uboot_environment.hex"));
 }
 
 TEST(UbootVariablesTest, ASlotThatAnotherToolTookOutOfTheOrderIsUnbootable) {

@@ -1,7 +1,7 @@
 // How the commands of tandem-unit-sim reach the simulator of a unit, and learn what it does.
 //
 // {unit}/control is a FIFO of lines: "reboot", "power-on", "off", "power-cut" or "power-cut MILLISECONDS" (power comes
-// back after them). {unit}/status.json is replaced as a whole at every change.
+// back after them), "power-cycle PERIPHERAL". {unit}/status.json is replaced as a whole at every change.
 #ifndef TANDEM_TOOLS_UNIT_SIM_CONTROL_H_
 #define TANDEM_TOOLS_UNIT_SIM_CONTROL_H_
 

@@ -24,6 +24,7 @@
 #include "common/storage/file_system.h"
 #include "common/time/clock.h"
 #include "tools/unit-sim/process_tree.h"
+#include "tools/unit-sim/spawn_program.h"
 
 namespace tandem::sim {
 namespace {
@@ -110,30 +111,9 @@ class Machine {
   }
 
   // Output goes to {unit}/log/NAME.log. -1 when there is no room for a process.
-  pid_t Spawn(const std::string& name, std::vector<std::string> argv,
+  pid_t Spawn(const std::string& name, const std::vector<std::string>& argv,
               const std::vector<std::pair<std::string, std::string>>& environment) {
-    const std::string log = JoinPath(config_.unit, absl::StrCat("log/", name, ".log"));
-    const pid_t machine = getpid();
-    const pid_t pid = fork();
-    if (pid != 0) return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != machine) _exit(127);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    const int input = open("/dev/null", O_RDONLY);
-    const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    dup2(input, STDIN_FILENO);
-    dup2(output, STDOUT_FILENO);
-    dup2(output, STDERR_FILENO);
-    for (const auto& [key, value] : environment) setenv(key.c_str(), value.c_str(), 1);
-    std::vector<char*> words;
-    words.reserve(argv.size() + 1);
-    for (std::string& word : argv) words.push_back(word.data());
-    words.push_back(nullptr);
-    execvp(words[0], words.data());
-    std::perror(words[0]);
-    _exit(127);
+    return SpawnProgram(argv, environment, JoinPath(config_.unit, absl::StrCat("log/", name, ".log")));
   }
 
   // Waits at most `longest` for a signal and does what it asks for.

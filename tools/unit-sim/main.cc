@@ -26,6 +26,7 @@ Examples:
   tandem-unit-sim power-cut --unit /tmp/unit             # everything is killed at once; it stays off
   tandem-unit-sim power-cut --unit /tmp/unit --restart-after 1s
   tandem-unit-sim power-on --unit /tmp/unit
+  tandem-unit-sim power-cycle --unit /tmp/unit --peripheral mcu
 
 A configuration:
   unit: /tmp/unit
@@ -129,6 +130,9 @@ int main(int argc, char** argv) {
   };
   CLI::App* power_cut = command("power-cut", "kill everything at once");
   power_cut->add_option("--restart-after", restart_after, "switch it on again after this time, such as 1s");
+  std::string peripheral;
+  CLI::App* power_cycle = command("power-cycle", "cut the power of one peripheral, and give it back");
+  power_cycle->add_option("--peripheral", peripheral, "its name in the configuration")->required();
   CLI::App* power_on = command("power-on", "switch it on; returns when it runs");
   CLI::App* reboot = command("reboot", "stop services in order, then boot; returns at once");
   CLI::App* off = command("off", "stop services in order, then off");
@@ -143,6 +147,7 @@ int main(int argc, char** argv) {
 
   if (*run || check_only) return Run(config, check_only, exit_after_idle);
   if (*power_cut) return Report(PowerCut(unit, restart_after));
+  if (*power_cycle) return Report(sim::SendRequest(unit, absl::StrCat("power-cycle ", peripheral)));
   if (*power_on) return Report(PowerOn(unit));
   if (*reboot) return Report(sim::SendRequest(unit, "reboot"));
   if (*off) return Report(Off(unit));

@@ -41,11 +41,31 @@ absl::StatusOr<Config> LoadConfig(const std::string& path) {
     config.watchdog_timeout = DurationOr(true, file.watchdog().timeout(), absl::ZeroDuration());
     config.watchdog_fifo = fill(file.watchdog().fifo(), "{run}/watchdog");
   }
+  if (file.has_uboot()) {
+    RETURN_IF_ERROR(Require(path, file, {"uboot.scripts"}));
+    const config::v1::SimUboot& uboot = file.uboot();
+    config.uboot = UbootChainConfig{.copy_a = fill(uboot.copy_a(), "{unit}/bootloader-a.bin"),
+                                    .copy_b = fill(uboot.copy_b(), "{unit}/bootloader-b.bin"),
+                                    .record = fill(uboot.record(), "{unit}/bootloader.rec"),
+                                    .disk = fill(uboot.disk(), "{unit}/uboot-disk.img"),
+                                    .scripts = fill(uboot.scripts(), ""),
+                                    .timeout = DurationOr(uboot.has_timeout(), uboot.timeout(), absl::Seconds(10))};
+  }
   std::set<std::string> names;
+  for (const config::v1::SimPeripheral& one : file.peripherals()) {
+    RETURN_IF_ERROR(Require(absl::StrCat(path, ": peripherals"), one, {"name", "argv"}));
+    if (!names.insert(one.name()).second) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": there are two peripherals named ", one.name()));
+    }
+    Peripheral peripheral{.name = one.name(), .argv = {}};
+    for (const std::string& word : one.argv()) peripheral.argv.push_back(fill(word, ""));
+    config.peripherals.push_back(std::move(peripheral));
+  }
   for (const config::v1::SimService& one : file.services()) {
     RETURN_IF_ERROR(Require(absl::StrCat(path, ": services"), one, {"name", "argv"}));
     if (!names.insert(one.name()).second) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": there are two services named ", one.name()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": there are two services or peripherals named ", one.name()));
     }
     Service service{.name = one.name(), .restart = one.restart() == config::v1::SimService::ALWAYS};
     for (const std::string& word : one.argv()) service.argv.push_back(fill(word, ""));

@@ -2,6 +2,7 @@
 #ifndef TANDEM_TOOLS_UNIT_SIM_SIM_CONFIG_H_
 #define TANDEM_TOOLS_UNIT_SIM_SIM_CONFIG_H_
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,20 @@ struct Service {
   std::vector<std::pair<std::string, std::string>> environment;
   bool restart = true;
   absl::Duration restart_delay;
+};
+
+struct Peripheral {
+  std::string name;
+  std::vector<std::string> argv;
+};
+
+struct UbootChainConfig {
+  std::string copy_a;
+  std::string copy_b;
+  std::string record;
+  std::string disk;
+  std::string scripts;
+  absl::Duration timeout;
 };
 
 // {slot} in argv stays until Fill().
@@ -37,6 +52,9 @@ struct Config {
   std::string watchdog_fifo;
   absl::Duration stop_timeout;
   int max_failed_boots = 0;
+  // Instead of boot_record.
+  std::optional<UbootChainConfig> uboot;
+  std::vector<Peripheral> peripherals;
 
   const std::string& Image(boot::Slot slot) const { return slot == boot::Slot::kA ? slot_a : slot_b; }
 };

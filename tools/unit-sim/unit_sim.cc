@@ -22,7 +22,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "bootloader/boot_control/boot_record_store.h"
 #include "common/log/log.h"
 #include "common/process/run_command.h"
 #include "common/status/status.h"
@@ -60,6 +59,11 @@ std::string NewBootId() {
 
 }  // namespace
 
+UnitSim::UnitSim(Config config)
+    : config_(std::move(config)),
+      boot_chain_(MakeBootChain(config_)),
+      peripherals_(config_.peripherals, JoinPath(config_.unit, "log")) {}
+
 UnitSim::~UnitSim() {
   KillMachine();
   for (int* fd : {&signals_, &control_, &watchdog_, &running_}) CloseFd(*fd);
@@ -68,8 +72,7 @@ UnitSim::~UnitSim() {
 absl::Status UnitSim::Open() {
   FileSystem& fs = FileSystem::Real();
   RETURN_IF_ERROR(fs.MakeFolders(JoinPath(config_.unit, "log")));
-  boot::BootRecordStore store(fs, config_.boot_record);
-  if (!fs.Exists(config_.boot_record)) RETURN_IF_ERROR(store.Create(boot::BootRecord()));
+  RETURN_IF_ERROR(boot_chain_->Provision());
   if (const absl::StatusOr<Status> before = ReadStatus(config_.unit); before.ok()) {
     shown_.boots = before->boots;
     shown_.power_cuts = before->power_cuts;
@@ -101,25 +104,6 @@ absl::Status UnitSim::Run(bool exit_after_idle) {
 
 // ---- Bootloader ----
 
-absl::StatusOr<boot::Decision> UnitSim::Decide() {
-  boot::BootRecordStore store(FileSystem::Real(), config_.boot_record);
-  ASSIGN_OR_RETURN(const boot::LoadedRecord loaded, store.Load());
-  boot::Decision decision = boot::Decide(loaded);
-  if (decision.write) RETURN_IF_ERROR(store.Save(loaded, decision.record));
-  return decision;
-}
-
-absl::Status UnitSim::MarkUnbootable(boot::Slot slot) {
-  boot::BootRecordStore store(FileSystem::Real(), config_.boot_record);
-  ASSIGN_OR_RETURN(const boot::LoadedRecord loaded, store.Load());
-  boot::BootRecord record = loaded.record;
-  if (boot::MarkUnbootable(record, slot) != boot::ChangeResult::kDone) {
-    return absl::FailedPreconditionError("no other slot is known to be good");
-  }
-  ++record.sequence;
-  return store.Save(loaded, record);
-}
-
 absl::Status UnitSim::Unpack(boot::Slot slot) {
   Command command{
       .argv = {"unsquashfs", "-no-progress", "-no-xattrs", "-force", "-dest", config_.root, config_.Image(slot)},
@@ -138,6 +122,7 @@ void UnitSim::Recover(const std::string& why) {
 absl::Status UnitSim::Boot() {
   FileSystem& fs = FileSystem::Real();
   power_on_at_ = absl::InfiniteDuration();
+  RETURN_IF_ERROR(peripherals_.PowerOn());
   while (true) {
     ++shown_.boots;
     CloseFd(watchdog_);
@@ -147,46 +132,47 @@ absl::Status UnitSim::Boot() {
       Recover(absl::StrCat("gave up after ", failed_boots_, " failed boots"));
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const boot::Decision decision, Decide());
-    if (decision.slot == boot::Slot::kNone) {
-      Recover(boot::ReasonText(decision.reason));
+    ASSIGN_OR_RETURN(const BootChoice choice, boot_chain_->Choose([&](const std::string& line) {
+      Console(absl::StrCat("boot ", shown_.boots, ": ", line));
+    }));
+    if (choice.slot == boot::Slot::kNone) {
+      Recover(choice.reason);
       return absl::OkStatus();
     }
-    shown_.slot = boot::SlotName(decision.slot);
-    shown_.reason = boot::ReasonText(decision.reason);
-    shown_.attempts_left = decision.record.attempts_left;
+    shown_.slot = boot::SlotName(choice.slot);
+    shown_.reason = choice.reason;
+    shown_.attempts_left = choice.attempts_left;
     shown_.boot_id = NewBootId();
-    Console(absl::StrCat(
-        "boot ", shown_.boots, ": slot ", shown_.slot, ", ", shown_.reason,
-        decision.reason == boot::BootReason::kTrial ? absl::StrCat(", ", shown_.attempts_left, " attempts left") : ""));
+    Console(absl::StrCat("boot ", shown_.boots, ": slot ", shown_.slot, ", ", shown_.reason,
+                         choice.trial ? absl::StrCat(", ", shown_.attempts_left, " attempts left") : ""));
     SetState("booting");
-    if (const absl::Status unpacked = Unpack(decision.slot); !unpacked.ok()) {
+    if (const absl::Status unpacked = Unpack(choice.slot); !unpacked.ok()) {
       Console(absl::StrCat("boot ", shown_.boots, ": the image of slot ", shown_.slot,
                            " is bad: ", ToPersonText(unpacked)));
       ++failed_boots_;
       // A slot that cannot be given up is tried again, until the unit gives up.
-      (void)MarkUnbootable(decision.slot);
+      (void)boot_chain_->MarkUnbootable(choice.slot);
       continue;
     }
-    return StartMachine(decision);
+    return StartMachine(choice);
   }
 }
 
-absl::Status UnitSim::StartMachine(const boot::Decision& decision) {
+absl::Status UnitSim::StartMachine(const BootChoice& choice) {
   FileSystem& fs = FileSystem::Real();
-  RETURN_IF_ERROR(fs.WriteFileAtomically(JoinPath(config_.run, "cmdline"),
-                                         absl::StrCat("console=ttyS0 tandem.slot=", shown_.slot, "\n")));
+  RETURN_IF_ERROR(
+      fs.WriteFileAtomically(JoinPath(config_.run, "cmdline"), absl::StrCat("console=ttyS0 ", choice.cmdline, "\n")));
   RETURN_IF_ERROR(fs.WriteFileAtomically(JoinPath(config_.run, "boot_id"), shown_.boot_id + "\n"));
   watchdog_end_ = absl::InfiniteDuration();
   if (config_.watchdog_timeout > absl::ZeroDuration()) {
     ASSIGN_OR_RETURN(watchdog_, OpenFifo(config_.watchdog_fifo));
-    if (decision.reason == boot::BootReason::kTrial) watchdog_end_ = Monotonic() + config_.watchdog_timeout;
+    if (choice.trial) watchdog_end_ = Monotonic() + config_.watchdog_timeout;
   }
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return ErrnoStatus(errno, "open a pipe");
   CloseFd(running_);
   running_ = ends[0];
-  const absl::StatusOr<pid_t> machine = sim::StartMachine(config_, decision.slot, ends[1]);
+  const absl::StatusOr<pid_t> machine = sim::StartMachine(config_, choice.slot, ends[1]);
   close(ends[1]);
   RETURN_IF_ERROR(machine.status());
   machine_ = *machine;
@@ -261,6 +247,7 @@ absl::Status UnitSim::HandleRequest(const std::string& line) {
   if (words[0] == "power-cut") {
     const bool had_power = machine_ != 0;
     KillMachine();
+    peripherals_.PowerOff();
     ++shown_.power_cuts;
     Console(had_power ? "power cut" : "power cut while off");
     int64_t milliseconds = 0;
@@ -268,6 +255,11 @@ absl::Status UnitSim::HandleRequest(const std::string& line) {
     power_on_at_ = comes_back ? Monotonic() + absl::Milliseconds(milliseconds) : absl::InfiniteDuration();
     failed_boots_ = 0;
     SetState("off");
+    return absl::OkStatus();
+  }
+  if (words[0] == "power-cycle" && words.size() == 2) {
+    const absl::Status cycled = peripherals_.PowerCycle(words[1]);
+    Console(cycled.ok() ? absl::StrCat(words[1], ": power cut, and back") : ToPersonText(cycled));
     return absl::OkStatus();
   }
   if (words[0] == "power-on") {
@@ -302,6 +294,7 @@ absl::Status UnitSim::HandleMachineEnd(int wait_status) {
   stop_end_ = absl::InfiniteDuration();
   if (std::exchange(stopping_, false)) {
     if (after_stop_ == AfterStop::kBoot) return Boot();
+    peripherals_.PowerOff();
     Console("off");
     SetState("off");
     return absl::OkStatus();
@@ -320,6 +313,7 @@ absl::Status UnitSim::HandleDue() {
     const AfterStop then = after_stop_;
     KillMachine();
     if (then == AfterStop::kBoot) return Boot();
+    peripherals_.PowerOff();
     SetState("off");
     return absl::OkStatus();
   }

@@ -2,20 +2,23 @@
 //
 //   off --power on--> [policy decides, record written, image unpacked] --> booting --init, services--> running
 //
-// The boot decision is the real one: bootloader/core over the boot record. A failed boot (bad init, watchdog) is a
-// reset; an image that cannot be unpacked is marked unbootable, as a bootloader that verifies images does.
+// The boot decision is the real one: bootloader/core over the boot record, or a real U-Boot (boot_chain.h). A failed
+// boot (bad init, watchdog) is a reset; an image that cannot be unpacked is marked unbootable, as a bootloader that
+// verifies images does.
 #ifndef TANDEM_TOOLS_UNIT_SIM_UNIT_SIM_H_
 #define TANDEM_TOOLS_UNIT_SIM_UNIT_SIM_H_
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "bootloader/core/slot_policy.h"
+#include "tools/unit-sim/boot_chain.h"
 #include "tools/unit-sim/control.h"
+#include "tools/unit-sim/peripherals.h"
 #include "tools/unit-sim/sim_config.h"
 
 namespace tandem::sim {
@@ -23,7 +26,7 @@ namespace tandem::sim {
 // Single-threaded, in a single-threaded process.
 class UnitSim {
  public:
-  explicit UnitSim(Config config) : config_(std::move(config)) {}
+  explicit UnitSim(Config config);
   ~UnitSim();
   UnitSim(const UnitSim&) = delete;
   UnitSim& operator=(const UnitSim&) = delete;
@@ -36,12 +39,9 @@ class UnitSim {
   absl::Status Open();
   // From reset to a started machine, or to recovery.
   absl::Status Boot();
-  // The policy's decision, made durable.
-  absl::StatusOr<boot::Decision> Decide();
   absl::Status Unpack(boot::Slot slot);
-  absl::Status MarkUnbootable(boot::Slot slot);
   void Recover(const std::string& why);
-  absl::Status StartMachine(const boot::Decision& decision);
+  absl::Status StartMachine(const BootChoice& choice);
 
   // Waits for whatever comes first and handles it. False when the simulator should end.
   absl::StatusOr<bool> HandleNext();
@@ -61,6 +61,8 @@ class UnitSim {
   enum class AfterStop { kBoot, kOff };
 
   const Config config_;
+  const std::unique_ptr<BootChain> boot_chain_;
+  Peripherals peripherals_;
   Status shown_;
   int signals_ = -1;
   int control_ = -1;

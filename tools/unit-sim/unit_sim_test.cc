@@ -7,12 +7,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "bootloader/boot_control/record_boot_control.h"
+#include "bootloader/boot_control/uboot_boot_control.h"
 #include "common/process/run_command.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
@@ -270,6 +274,78 @@ TEST_F(UnitSimTest, ChecksAConfigurationLikeEveryProgram) {
   EXPECT_EQ(exit_code({"--config", At("unit.yaml")}), 2);
   EXPECT_EQ(exit_code({}), 2);
 }
+
+TEST_F(UnitSimTest, PeripheralsKeepTheirPowerThroughAReboot) {
+  const std::string chip = absl::StrCat("peripherals:\n  - {name: chip, argv: [sh, -c, \"echo on >> ", InUnit("chip"),
+                                        "; exec sleep 1000.", Mark(), "\"]}\n");
+  const auto starts = [&] {
+    const std::string text = fs_.ReadFile(InUnit("chip")).value_or("");
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  StartSimulator(chip);
+  ASSERT_TRUE(WaitForStatus(unit_, kPatience, [](const Status& now) { return now.state == "running"; }).ok());
+  ASSERT_TRUE(SendRequest(unit_, "reboot").ok());
+  ASSERT_TRUE(
+      WaitForStatus(unit_, kPatience, [](const Status& now) { return now.boots == 2 && now.state == "running"; }).ok());
+  EXPECT_EQ(starts(), 1);
+  ASSERT_TRUE(SendRequest(unit_, "power-cycle chip").ok());
+  ASSERT_TRUE(SendRequest(unit_, "power-cut 1").ok());
+  ASSERT_TRUE(
+      WaitForStatus(unit_, kPatience, [](const Status& now) { return now.boots == 3 && now.state == "running"; }).ok());
+  for (int tries = 0; tries < 100 && starts() < 3; ++tries) absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(starts(), 3);
+}
+
+#ifdef TANDEM_UBOOT
+// A ROM, two copies of the real U-Boot, and its environment between them and the slots.
+class UbootUnitTest : public UnitSimTest {
+ protected:
+  void SetUp() override {
+    UnitSimTest::SetUp();
+    std::filesystem::copy(TANDEM_UBOOT, InUnit("bootloader-a.bin"));
+    std::filesystem::copy(TANDEM_UBOOT, InUnit("bootloader-b.bin"));
+    StartSimulator("uboot: {scripts: \"" TANDEM_UBOOT_SCRIPTS "\", timeout: 3s}\nwatchdog: {timeout: 60s}\n");
+    ASSERT_TRUE(WaitForRunning(1).ok());
+  }
+  absl::Status WaitForRunning(uint64_t boots) {
+    return WaitForStatus(unit_, kPatience,
+                         [&](const Status& now) { return now.boots == boots && now.state == "running"; })
+        .status();
+  }
+  std::string Cmdline() { return fs_.ReadFile(InUnit("run/cmdline")).value(); }
+  boot::UbootBootControl Slots() { return {fs_, InUnit("fw_env.config")}; }
+  boot::RecordBootControl Copies() { return {fs_, InUnit("bootloader.rec")}; }
+};
+
+TEST_F(UbootUnitTest, BothStagesAreOnTrialAndFallBackOnTheirOwn) {
+  EXPECT_EQ(Cmdline(), "console=ttyS0 rauc.slot=A tandem.bootloader=A\n");
+  auto copies = Copies();
+  auto slots = Slots();
+  ASSERT_TRUE(copies.SetTrial(boot::Slot::kB, 2).ok());
+  ASSERT_TRUE(SendRequest(unit_, "reboot").ok());
+  ASSERT_TRUE(WaitForRunning(2).ok());
+  EXPECT_EQ(Cmdline(), "console=ttyS0 rauc.slot=A tandem.bootloader=B\n");
+  ASSERT_TRUE(copies.Confirm(boot::Slot::kB).ok());
+  ASSERT_TRUE(slots.SetTrial(boot::Slot::kB, 1).ok());
+  ASSERT_TRUE(SendRequest(unit_, "reboot").ok());
+  ASSERT_TRUE(WaitForRunning(3).ok());
+  EXPECT_EQ(Cmdline(), "console=ttyS0 rauc.slot=B tandem.bootloader=B\n");
+  ASSERT_TRUE(SendRequest(unit_, "reboot").ok());
+  ASSERT_TRUE(WaitForRunning(4).ok());
+  EXPECT_EQ(Cmdline(), "console=ttyS0 rauc.slot=A tandem.bootloader=B\n") << "the trial of the slot is over";
+}
+
+TEST_F(UbootUnitTest, ABootloaderThatDoesNotRunIsLeftByTheRom) {
+  ASSERT_TRUE(fs_.WriteFileAtomically(InUnit("bootloader-b.bin"), std::string(1 << 20, 'x')).ok());
+  auto copies = Copies();
+  ASSERT_TRUE(copies.SetTrial(boot::Slot::kB, 2).ok());
+  ASSERT_TRUE(SendRequest(unit_, "reboot").ok());
+  ASSERT_TRUE(WaitForRunning(2).ok());
+  EXPECT_EQ(Cmdline(), "console=ttyS0 rauc.slot=A tandem.bootloader=A\n");
+  EXPECT_EQ(copies.Read()->attempts_left, 0);
+  EXPECT_THAT(fs_.ReadFile(InUnit("console.log")).value(), HasSubstr("ROM: bootloader copy B"));
+}
+#endif
 
 }  // namespace
 }  // namespace tandem::sim
