@@ -2,11 +2,12 @@
 
 #include <libuboot.h>
 
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
-#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -14,6 +15,11 @@
 
 namespace tandem::boot {
 namespace {
+
+// CRC-32 and flags.
+constexpr uint64_t kCopyHeader = 5;
+constexpr uint64_t kSmallestCopy = 64;
+constexpr uint64_t kLargestCopy = 16 << 20;
 
 struct Place {
   std::string device;
@@ -59,11 +65,42 @@ absl::StatusOr<std::vector<Place>> LoadPlaces(FileSystem& fs, const std::string&
                                                    " places of the environment; it needs two, so that a power cut "
                                                    "while one is written leaves the other"));
   }
+  if (places[0].size < kSmallestCopy || places[0].size > kLargestCopy) {
+    return absl::InvalidArgumentError(absl::StrCat(config, ": a copy of ", places[0].size, " bytes cannot be; it has ",
+                                                   kSmallestCopy, " to ", kLargestCopy));
+  }
   if (places[0].size != places[1].size || Overlap(places[0], places[1])) {
     return absl::InvalidArgumentError(
         absl::StrCat(config, ": the two places must have one size, and must not overlap"));
   }
   return places;
+}
+
+bool IsWhole(std::string_view copy) {
+  const std::string_view data = copy.substr(kCopyHeader);
+  uint32_t crc = 0;
+  for (size_t i = 0; i < 4; ++i) crc |= static_cast<uint32_t>(static_cast<uint8_t>(copy[i])) << (8 * i);
+  return crc == Crc32({reinterpret_cast<const uint8_t*>(data.data()), data.size()});
+}
+
+// After the last variable comes an empty one; what is behind it does not matter.
+bool HasEnd(std::string_view copy) {
+  size_t at = kCopyHeader;
+  while (at < copy.size() && copy[at] != '\0') {
+    const size_t end = copy.find('\0', at);
+    if (end == std::string_view::npos) return false;
+    at = end + 1;
+  }
+  return at < copy.size();
+}
+
+// libubootenv trusts a right checksum, and reads past the end of variables that nobody ended.
+absl::Status CheckEnded(FileSystem& fs, const Place& place) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> device, fs.Open(place.device, FileSystem::OpenMode::kReadOnly));
+  ASSIGN_OR_RETURN(const std::string copy, device->ReadAt(place.offset, place.size));
+  if (copy.size() < place.size || !IsWhole(copy) || HasEnd(copy)) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the variables of the U-Boot environment in ", place.device, " at ",
+                                          place.offset, " have no end; write it anew with mkenvimage -r"));
 }
 
 }  // namespace
@@ -102,13 +139,21 @@ class UbootBootControl::Environment {
     return all;
   }
 
-  absl::Status Store(const Variables& variables) {
+  // `size`: of one copy, with its header.
+  absl::Status Store(const Variables& variables, uint64_t size) {
     for (const auto& [name, value] : variables) {
       // An empty value drops the variable.
       const int set = libuboot_set_env(context_, name.c_str(), value.empty() ? nullptr : value.c_str());
       if (set < 0 && !value.empty()) {
         return absl::InternalError(absl::StrCat("libubootenv refuses to set ", name, " to ", value));
       }
+    }
+    // libubootenv loses memory when it finds that by itself.
+    uint64_t needed = kCopyHeader + 1;
+    for (const auto& [name, value] : GetAll()) needed += name.size() + value.size() + 2;
+    if (needed > size) {
+      return absl::ResourceExhaustedError(absl::StrCat("the U-Boot environment has ", size, " bytes, and ", needed,
+                                                       " are needed; remove variables or make it larger"));
     }
     if (const int result = libuboot_env_store(context_); result < 0) {
       return absl::InternalError(absl::StrCat("libubootenv cannot write the environment: error ", -result));
@@ -136,13 +181,15 @@ absl::Status UbootBootControl::SyncDevices() {
 }
 
 absl::StatusOr<BootRecord> UbootBootControl::LoadRecord() {
-  RETURN_IF_ERROR(CheckConfig());
+  ASSIGN_OR_RETURN(const std::vector<Place> places, LoadPlaces(fs_, config_));
+  for (const Place& place : places) RETURN_IF_ERROR(CheckEnded(fs_, place));
   ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
   return RecordFromVariables(environment->GetAll());
 }
 
 absl::Status UbootBootControl::ChangeRecord(const Change& change) {
-  RETURN_IF_ERROR(CheckConfig());
+  ASSIGN_OR_RETURN(const std::vector<Place> places, LoadPlaces(fs_, config_));
+  for (const Place& place : places) RETURN_IF_ERROR(CheckEnded(fs_, place));
   BootRecord record;
   {
     ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
@@ -150,7 +197,7 @@ absl::Status UbootBootControl::ChangeRecord(const Change& change) {
     const BootRecord before = record;
     RETURN_IF_ERROR(change(record));
     if (record == before) return absl::OkStatus();
-    RETURN_IF_ERROR(environment->Store(VariablesFromRecord(record)));
+    RETURN_IF_ERROR(environment->Store(VariablesFromRecord(record), places[0].size));
   }
   RETURN_IF_ERROR(SyncDevices());
   ASSIGN_OR_RETURN(const BootRecord kept, LoadRecord());

@@ -80,8 +80,16 @@ TEST_F(UbootBootControlTest, AFullEnvironmentIsAnErrorAndChangesNothing) {
   const UbootTestEnvironment full(Variables{{"long", std::string(UbootTestEnvironment::kSize - 20, 'x')}});
   UbootBootControl control(FileSystem::Real(), full.config());
   const std::string before = full.ReadBytes();
-  EXPECT_THAT(std::string(control.SetTrial(Slot::kB, 3).message()), HasSubstr("cannot write the environment"));
+  EXPECT_THAT(std::string(control.SetTrial(Slot::kB, 3).message()), HasSubstr("has 1024 bytes, and "));
   EXPECT_EQ(full.ReadBytes(), before);
+}
+
+TEST_F(UbootBootControlTest, VariablesWithoutAnEndAreDataLoss) {
+  const std::string copy = EncodeEnvironment(Variables{{"long", std::string(UbootTestEnvironment::kSize - 11, 'x')}}, 1,
+                                             UbootTestEnvironment::kSize);
+  environment_.WriteBytes(copy + copy);
+  EXPECT_THAT(std::string(control_.Read().status().message()), HasSubstr("have no end"));
+  EXPECT_TRUE(absl::IsDataLoss(control_.SetTrial(Slot::kB, 3)));
 }
 
 TEST_F(UbootBootControlTest, AConfigurationThatCannotSurviveAPowerCutIsRefused) {
@@ -90,6 +98,7 @@ TEST_F(UbootBootControlTest, AConfigurationThatCannotSurviveAPowerCutIsRefused) 
       {image + " 0x0 0x400\n", "needs two"},
       {image + " 0x0 0x400\n" + image + " 0x200 0x400\n", "must not overlap"},
       {image + " 0x0 0x400\n" + image + " 0x400 0x200\n", "one size"},
+      {image + " 0x0 0x4\n" + image + " 0x400 0x4\n", "cannot be"},
       {image + " zero 0x400\n", "line 1 is not DEVICE OFFSET SIZE"},
   };
   for (const auto& [text, says] : kCases) {

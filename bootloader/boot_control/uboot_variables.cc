@@ -25,9 +25,10 @@ absl::Status Broken(const std::string& name, const std::string& value, const std
                                           "; mend it with fw_setenv ", name, " ", example));
 }
 
+// To U-Boot an empty variable is a missing one.
 std::string Get(const Variables& variables, const std::string& name, const std::string& fallback) {
   const auto found = variables.find(name);
-  return found == variables.end() ? fallback : found->second;
+  return found == variables.end() || found->second.empty() ? fallback : found->second;
 }
 
 // "A", "A B"; each slot at most once.
@@ -78,7 +79,8 @@ absl::StatusOr<BootRecord> RecordFromVariables(const Variables& variables) {
   }
   const std::string confirmed_text = Get(variables, kConfirmed, SlotName(record.active));
   ASSIGN_OR_RETURN(const std::vector<Slot> confirmed, ParseSlots(kConfirmed, confirmed_text));
-  record.confirmed = 0;
+  // What is active was confirmed before it became that.
+  record.confirmed = Bit(record.active);
   for (const Slot slot : confirmed) record.confirmed |= Bit(slot);
   const std::string security = Get(variables, kSecurity, "0");
   if (!absl::SimpleAtoi(security, &record.security_counter)) {
@@ -98,8 +100,7 @@ Variables VariablesFromRecord(const BootRecord& record) {
     variables[LeftName(slot)] = absl::StrCat(left);
     if (record.IsConfirmed(slot)) absl::StrAppend(&confirmed, confirmed.empty() ? "" : " ", SlotName(slot));
   }
-  // An empty variable is none to U-Boot.
-  variables[kConfirmed] = confirmed.empty() ? SlotName(record.active) : confirmed;
+  variables[kConfirmed] = confirmed;
   return variables;
 }
 

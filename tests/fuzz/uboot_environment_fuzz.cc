@@ -1,11 +1,11 @@
 // Any two copies of a U-Boot environment, with right and wrong checksums, and the changes that follow.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -20,25 +20,31 @@ namespace {
 constexpr size_t kCopySize = 256;
 constexpr size_t kHeader = 5;
 
-// Files in memory, made once.
+// Made once, and removed at the end.
 struct Files {
   Files() {
-    environment = memfd_create("environment", 0);
-    config = memfd_create("config", 0);
-    const std::string path = absl::StrCat("/proc/self/fd/", environment);
-    const std::string text = absl::StrCat(path, " 0x0 0x", absl::Hex(kCopySize), "\n", path, " 0x",
-                                          absl::Hex(kCopySize), " 0x", absl::Hex(kCopySize), "\n");
-    FUZZ_CHECK(pwrite(config, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
-    config_path = absl::StrCat("/proc/self/fd/", config);
+    std::string name = "/dev/shm/uboot-fuzz-XXXXXX";
+    folder = mkdtemp(name.data());
+    config = folder + "/fw_env.config";
+    const std::string path = folder + "/environment";
+    const std::string size = absl::StrCat("0x", absl::Hex(kCopySize));
+    FUZZ_CHECK(
+        tandem::FileSystem::Real()
+            .WriteFileAtomically(config, absl::StrCat(path, " 0x0 ", size, "\n", path, " ", size, " ", size, "\n"))
+            .ok());
+    environment = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    FUZZ_CHECK(environment >= 0);
   }
-  int environment;
-  int config;
-  std::string config_path;
+  ~Files() { (void)tandem::FileSystem::Real().RemoveTree(folder); }
+
+  std::string folder;
+  std::string config;
+  int environment = -1;
 };
 
 void FixChecksum(std::string& copy) {
-  const uint32_t crc = tandem::boot::Crc32(
-      {reinterpret_cast<const uint8_t*>(copy.data()) + kHeader, copy.size() - kHeader});
+  const uint32_t crc =
+      tandem::boot::Crc32({reinterpret_cast<const uint8_t*>(copy.data()) + kHeader, copy.size() - kHeader});
   for (int i = 0; i < 4; ++i) copy[static_cast<size_t>(i)] = static_cast<char>(crc >> (8 * i));
 }
 
@@ -56,13 +62,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   image = copies[0] + copies[1];
   FUZZ_CHECK(pwrite(files.environment, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()));
-  tandem::boot::UbootBootControl control(tandem::FileSystem::Real(), files.config_path);
+  tandem::boot::UbootBootControl control(tandem::FileSystem::Real(), files.config);
   const auto before = control.Read();
   const absl::Status marked = control.MarkUnbootable(Slot::kB);
   FUZZ_CHECK(before.ok() || !marked.ok());
   if (!marked.ok()) {
-    std::string after(image.size(), '\0');
-    FUZZ_CHECK(pread(files.environment, after.data(), after.size(), 0) == static_cast<ssize_t>(after.size()));
     FUZZ_CHECK(!before.ok() || control.Read().value() == *before);
     return 0;
   }

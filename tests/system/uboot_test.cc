@@ -144,7 +144,7 @@ TEST_F(UbootTest, DecidesAsTheSlotPolicyForEveryState) {
   for (const Slot active : {Slot::kA, Slot::kB}) {
     for (const bool on_trial : {false, true}) {
       for (uint8_t attempts = 0; attempts <= (on_trial ? 2 : 0); ++attempts) {
-        for (uint8_t confirmed = 1; confirmed <= 3; ++confirmed) {
+        for (const uint8_t confirmed : {boot::Bit(active), uint8_t{3}}) {
           for (uint8_t unbootable = 0; unbootable <= 3; ++unbootable) {
             BootRecord record{.active = active, .attempts_left = attempts, .confirmed = confirmed};
             record.unbootable = unbootable;
