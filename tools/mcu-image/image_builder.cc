@@ -76,7 +76,8 @@ std::string Header(const ImageSpec& spec, size_t body_size, size_t protected_siz
 absl::Status CheckSpec(const ImageSpec& spec, std::string_view body) {
   if (spec.header_size < boot::kImageHeaderSize) return absl::InvalidArgumentError("the header needs 32 bytes");
   if (body.empty()) return absl::InvalidArgumentError("the body is empty");
-  if (body.size() > std::numeric_limits<uint32_t>::max() / 2) return absl::InvalidArgumentError("the body is too large");
+  if (body.size() > std::numeric_limits<uint32_t>::max() / 2)
+    return absl::InvalidArgumentError("the body is too large");
   if (spec.hardware_id.size() > boot::kMaxHardwareIdSize) {
     return absl::InvalidArgumentError(absl::StrCat("the hardware id is longer than ", boot::kMaxHardwareIdSize));
   }
@@ -188,7 +189,7 @@ absl::StatusOr<std::string> KeySource(const PublicKey& key) {
   RETURN_IF_ERROR(CheckKey(key));
   const std::string_view der = key.der();
   return absl::StrCat("// Made by tandem-mcu-image key-source.\n#include \"bootloader/mcu/public_key.h\"\n\n",
-                      "namespace tandem::mcu {\n\nconstinit const PublicKey kImageKey = {\n    {", 
+                      "namespace tandem::mcu {\n\nconstinit const PublicKey kImageKey = {\n    {",
                       Hex(der.substr(der.size() - kPointSize)), "},\n    {", Hex(Sha256(der)),
                       "}};\n\n}  // namespace tandem::mcu\n");
 }

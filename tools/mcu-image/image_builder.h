@@ -32,8 +32,8 @@ struct ImageSpec {
   std::vector<boot::ImageDependency> dependencies;
 };
 
-// Without a `key` the image has a hash and no signature. The key must be ECDSA P-256. INVALID_ARGUMENT for what no image
-// can carry.
+// Without a `key` the image has a hash and no signature. The key must be ECDSA P-256. INVALID_ARGUMENT for what no
+// image can carry.
 absl::StatusOr<std::string> BuildImage(const ImageSpec& spec, std::string_view body, const PrivateKey* key);
 
 // The form of `bytes`; INVALID_ARGUMENT says what is wrong with it.

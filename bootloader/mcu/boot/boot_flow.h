@@ -1,4 +1,5 @@
-// From a reset to the image that runs: the record's decision, made durable, and the check of what it chose. Freestanding.
+// From a reset to the image that runs: the record's decision, made durable, and the check of what it chose.
+// Freestanding.
 //
 //   FlashRecordStore records(flash, layout.record0, layout.record1);
 //   const BootOutcome outcome = ChooseImage(records, images);

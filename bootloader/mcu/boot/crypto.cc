@@ -4,11 +4,11 @@
 
 namespace tandem::mcu {
 
-Sha256::Sha256() { br_sha256_init(&context_); }
+Sha256Hash::Sha256Hash() { br_sha256_init(&context_); }
 
-void Sha256::Update(std::span<const uint8_t> bytes) { br_sha256_update(&context_, bytes.data(), bytes.size()); }
+void Sha256Hash::Update(std::span<const uint8_t> bytes) { br_sha256_update(&context_, bytes.data(), bytes.size()); }
 
-Digest Sha256::Finish() const {
+Digest Sha256Hash::Finish() const {
   Digest digest;
   br_sha256_out(&context_, digest.data());
   return digest;

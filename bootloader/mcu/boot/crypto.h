@@ -13,9 +13,9 @@ namespace tandem::mcu {
 
 using Digest = std::array<uint8_t, 32>;
 
-class Sha256 {
+class Sha256Hash {
  public:
-  Sha256();
+  Sha256Hash();
   void Update(std::span<const uint8_t> bytes);
   Digest Finish() const;
 

@@ -49,7 +49,7 @@ bool HardwareFits(std::span<const uint8_t> wanted, const boot::Image& image) {
 
 bool HashOf(boot::ImageSource& source, uint32_t size, void (*keep_alive)(), Digest& digest) {
   if (size > source.size()) return false;
-  Sha256 hash;
+  Sha256Hash hash;
   std::array<uint8_t, kHashChunk> chunk{};
   for (uint32_t at = 0; at < size;) {
     const std::span<uint8_t> bytes = std::span(chunk).first(std::min<size_t>(chunk.size(), size - at));

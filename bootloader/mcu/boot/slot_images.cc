@@ -25,8 +25,7 @@ CheckResult FlashSlotImages::CheckPlace(boot::Slot slot, const boot::Image& imag
     return config_.ram(header.load_address, image.total_size).empty() ? CheckResult::kWrongPlace : CheckResult::kOk;
   }
   const uint32_t address = config_.flash_address(config_.layout.SlotStart(slot));
-  const bool in_place =
-      (header.flags & boot::kImageRomFixed) != 0 && address != 0 && header.load_address == address;
+  const bool in_place = (header.flags & boot::kImageRomFixed) != 0 && address != 0 && header.load_address == address;
   return in_place ? CheckResult::kOk : CheckResult::kWrongPlace;
 }
 

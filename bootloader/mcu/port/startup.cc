@@ -1,5 +1,5 @@
-// A Cortex-M from its reset to main(), and what happens at a fault. The same for bootloader and application; the symbols
-// of the linker script say where data lies.
+// A Cortex-M from its reset to main(), and what happens at a fault. The same for bootloader and application; the
+// symbols of the linker script say where data lies.
 #include <cstddef>
 #include <cstdint>
 

@@ -1,5 +1,5 @@
-// An SMP server (Zephyr's "Simple Management Protocol", versions 1 and 2) for image updates. The same in the application
-// and in the bootloader's serial recovery. Freestanding, no heap, and safe against any packet.
+// An SMP server (Zephyr's "Simple Management Protocol", versions 1 and 2) for image updates. The same in the
+// application and in the bootloader's serial recovery. Freestanding, no heap, and safe against any packet.
 //
 //   SmpServer server(device, response_buffer);
 //   const std::span<const uint8_t> response = server.Handle(packet);

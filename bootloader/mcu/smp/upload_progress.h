@@ -1,9 +1,9 @@
 // How far an upload has come, in one flash sector, so that it goes on after a loss of power. Freestanding.
 //
-// 48 bytes, little-endian: u32 magic "TDUP", u32 size of the upload, u8 slot, 3 bytes 0, 32 bytes SHA-256 of the upload,
-// u32 CRC-32 of these. From byte 64 on one program unit for each sector of the slot (or for some sectors, where there
-// are more sectors than room), all bits turned when they are written. A cut while marking loses that mark only; the
-// sectors are written again.
+// 48 bytes, little-endian: u32 magic "TDUP", u32 size of the upload, u8 slot, 3 bytes 0, 32 bytes SHA-256 of the
+// upload, u32 CRC-32 of these. From byte 64 on one program unit for each sector of the slot (or for some sectors, where
+// there are more sectors than room), all bits turned when they are written. A cut while marking loses that mark only;
+// the sectors are written again.
 #ifndef TANDEM_BOOTLOADER_MCU_SMP_UPLOAD_PROGRESS_H_
 #define TANDEM_BOOTLOADER_MCU_SMP_UPLOAD_PROGRESS_H_
 
