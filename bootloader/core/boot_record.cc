@@ -95,6 +95,24 @@ CopyState Decode(std::span<const uint8_t> bytes, BootRecord& record) {
   return CopyState::kValid;
 }
 
+namespace {
+
+// Some bytes of the record that the first boot writes, the others not yet written: nothing that a later record, or one
+// with a security counter, decays to.
+bool IsTornFirstWrite(std::span<const uint8_t> copy) {
+  BootRecord first;
+  first.sequence = 1;
+  first.last_chosen = first.active;
+  const EncodedRecord whole = Encode(first);
+  if (copy.size() < whole.size()) return false;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    if (copy[i] != whole[i] && copy[i] != 0x00 && copy[i] != 0xff) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> copy1) {
   BootRecord record0;
   BootRecord record1;
@@ -107,6 +125,11 @@ LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> cop
   if (state0 == CopyState::kValid) return {RecordState::kValid, record0, 0};
   if (state1 == CopyState::kValid) return {RecordState::kValid, record1, 1};
   if (state0 == CopyState::kBlank && state1 == CopyState::kBlank) return {RecordState::kBlank, BootRecord(), 1};
+  // Whole records are only ever written beside a valid one; so a torn one beside a blank one is the first of all.
+  if ((state0 == CopyState::kBlank && IsTornFirstWrite(copy1)) ||
+      (state1 == CopyState::kBlank && IsTornFirstWrite(copy0))) {
+    return {RecordState::kBlank, BootRecord(), 1};
+  }
   return {RecordState::kLost, BootRecord(), 1};
 }
 

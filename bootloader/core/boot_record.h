@@ -79,7 +79,8 @@ CopyState Decode(std::span<const uint8_t> bytes, BootRecord& record);
 
 enum class RecordState : uint8_t {
   kValid,
-  // Both copies blank: a unit fresh from its maker; `record` is the factory record (A active and confirmed).
+  // Both copies blank: a unit fresh from its maker; `record` is the factory record (A active and confirmed). Or the
+  // power went while the first boot wrote that record for the first time.
   kBlank,
   // Neither copy can be used and at least one is not blank: nothing is known about the slots.
   kLost,

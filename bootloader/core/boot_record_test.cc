@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "tests/golden/golden.h"
@@ -112,6 +113,27 @@ EncodedRecord WithBytes(EncodedRecord bytes, size_t at, uint8_t value) {
   const uint32_t crc = Crc32(std::span(bytes).first(60));
   for (size_t i = 0; i < 4; ++i) bytes[60 + i] = static_cast<uint8_t>(crc >> (8 * i));
   return bytes;
+}
+
+TEST(BootRecordTest, ATornFirstWriteOfAFreshUnitLosesNothing) {
+  BootRecord first{.sequence = 1, .last_chosen = Slot::kA};
+  const EncodedRecord whole = Encode(first);
+  for (const uint8_t old : {0x00, 0xff}) {
+    EncodedRecord blank;
+    blank.fill(old);
+    for (size_t done = 0; done < whole.size(); ++done) {
+      EncodedRecord torn = blank;
+      std::copy_n(whole.begin(), done, torn.begin());
+      EXPECT_EQ(Choose(torn, blank).state, RecordState::kBlank) << done;
+      EXPECT_EQ(Choose(blank, torn).state, RecordState::kBlank) << done;
+    }
+  }
+  // A later record that decayed is lost, not forgotten.
+  first.security_counter = 1;
+  EncodedRecord decayed = Encode(first);
+  decayed[60] = 0;
+  EncodedRecord blank{};
+  EXPECT_EQ(Choose(decayed, blank).state, RecordState::kLost);
 }
 
 TEST(BootRecordTest, ImpossibleValuesAreInvalidEvenWithARightChecksum) {
