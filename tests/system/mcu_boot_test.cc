@@ -266,7 +266,7 @@ TEST_F(McuBootTest, PowerCutsAtRandomMomentsNeverKeepItFromBooting) {
   const char* given = std::getenv("TANDEM_MCU_SEED");
   const char* count = std::getenv("TANDEM_MCU_CYCLES");
   const auto seed = given != nullptr ? static_cast<uint32_t>(std::atoi(given)) : std::random_device()();
-  const int cycles = count != nullptr ? std::atoi(count) : 40;
+  const int cycles = count != nullptr ? std::atoi(count) : 30;
   std::cout << "TANDEM_MCU_SEED=" << seed << "\n";
   std::mt19937 random(seed);
   mcu_->WriteFlash({.slot_a = ImagePath("good-1.0.0")});
@@ -276,14 +276,15 @@ TEST_F(McuBootTest, PowerCutsAtRandomMomentsNeverKeepItFromBooting) {
     Start();
     const std::string running = RunningVersion();
     ASSERT_TRUE(running == "1.0.0" || running == "2.0.0") << running;
-    // Half of the cuts come in the first instants, where the boots and the changes of slots are.
-    const std::chrono::microseconds until(random() % (random() % 2 == 0 ? 60000 : 600000));
+    // Some in the first instants, where boots and changes of slots are, some in the middle of an upload, some after it.
+    const std::chrono::milliseconds longest[] = {60ms, 500ms, 2000ms};
+    const std::chrono::microseconds until = longest[random() % 3] * (random() % 1000) / 1000;
     const pid_t victim = mcu_->pid();
     std::thread power([&] {
       std::this_thread::sleep_for(until);
       kill(victim, SIGKILL);
     });
-    Connect(absl::Milliseconds(800));
+    Connect(absl::Milliseconds(300));
     const std::string next = running == "1.0.0" ? "good-2.0.0" : "good-1.0.0";
     const smp::BootInfo info = Info();
     if (info.trial == info.running) {

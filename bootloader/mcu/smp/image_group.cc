@@ -26,13 +26,13 @@ Answer NotBootable(CheckResult result) {
 
 }  // namespace
 
-bool ImageGroup::Found::HasForm() const {
+bool FoundImage::HasForm() const {
   return result != CheckResult::kReadFailed && result != CheckResult::kBlank && result != CheckResult::kBadForm &&
          result != CheckResult::kUnsupported;
 }
 
-const ImageGroup::Found& ImageGroup::Look(Slot slot) {
-  std::optional<Found>& found = found_[static_cast<size_t>(slot)];
+const FoundImage& ImageGroup::Look(Slot slot) {
+  std::optional<FoundImage>& found = found_[static_cast<size_t>(slot)];
   if (!found.has_value()) {
     found.emplace();
     found->result = device_.images->Check(slot, device_.records->Load().record.security_counter, found->image);
@@ -42,7 +42,7 @@ const ImageGroup::Found& ImageGroup::Look(Slot slot) {
 
 Slot ImageGroup::FindByHash(std::span<const uint8_t> hash, Slot first) {
   for (const Slot slot : {first, Other(first)}) {
-    const Found& found = Look(slot);
+    const FoundImage& found = Look(slot);
     if (found.HasForm() && std::ranges::equal(hash, found.image.hash)) return slot;
   }
   return Slot::kNone;
@@ -51,7 +51,7 @@ Slot ImageGroup::FindByHash(std::span<const uint8_t> hash, Slot first) {
 // ---- State ----
 
 void ImageGroup::WriteSlot(Slot slot, const BootRecord& record, CborWriter& out) {
-  const Found& found = Look(slot);
+  const FoundImage& found = Look(slot);
   if (!found.HasForm()) return;
   const bool runs = slot == device_.running;
   out.BeginMap();

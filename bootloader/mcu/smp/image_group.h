@@ -14,6 +14,15 @@
 
 namespace tandem::mcu {
 
+// What was found in a slot.
+struct FoundImage {
+  CheckResult result = CheckResult::kBlank;
+  boot::Image image;
+
+  // `image` tells version and hash, also when the image is not to be booted.
+  bool HasForm() const;
+};
+
 class ImageGroup {
  public:
   explicit ImageGroup(const Device& device)
@@ -29,16 +38,8 @@ class ImageGroup {
   Answer RaiseSecurityCounter(const SmpFields& fields);
 
  private:
-  struct Found {
-    CheckResult result = CheckResult::kBlank;
-    boot::Image image;
-
-    // `image` tells version and hash, also when the image is not to be booted.
-    bool HasForm() const;
-  };
-
   // Checked once, until the slot or the floor changes.
-  const Found& Look(boot::Slot slot);
+  const FoundImage& Look(boot::Slot slot);
   void Forget(boot::Slot slot) { found_[static_cast<size_t>(slot)].reset(); }
   // kNone when no slot has it; `first` is looked at first.
   boot::Slot FindByHash(std::span<const uint8_t> hash, boot::Slot first);
@@ -52,7 +53,7 @@ class ImageGroup {
   const Device& device_;
   SlotChanges changes_;
   ImageUpload upload_;
-  std::array<std::optional<Found>, 2> found_;
+  std::array<std::optional<FoundImage>, 2> found_;
 };
 
 }  // namespace tandem::mcu
