@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/storage/file_system.h"
+#include "tests/support/golden_text.h"
+
 namespace tandem::mcu_image {
 namespace {
 
@@ -34,6 +37,23 @@ TEST(ImageBuilder, WhatIsBuiltIsReadBack) {
   ASSERT_EQ(image->dependency_count, 1);
   EXPECT_EQ(image->dependencies[0], (boot::ImageDependency{1, {2, 0, 0, 0}}));
   EXPECT_EQ(image->total_size, bytes.size());
+}
+
+TEST(ImageBuilder, TheGoldenImageIsRead) {
+  const std::string bytes = *FileSystem::Real().ReadFile(GoldenPath("mcuboot_image.img"));
+  const absl::StatusOr<boot::Image> image = ParseImage(bytes);
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_EQ(image->header.version, (boot::ImageVersion{1, 2, 3, 4}));
+  EXPECT_EQ(image->header.load_address, 0x20000000U);
+  EXPECT_EQ(image->header.flags, boot::kImageRamLoad);
+  EXPECT_EQ(image->header.header_size, 32);
+  EXPECT_EQ(image->header.body_size, 9U);
+  EXPECT_EQ(image->security_counter, 7U);
+  EXPECT_EQ(image->dependencies[0], (boot::ImageDependency{1, {2, 0, 0, 0}}));
+  EXPECT_EQ(image->hash[0], 0x1c);
+  const absl::StatusOr<PublicKey> key = LoadPublicKey(TANDEM_TEST_KEY);
+  ASSERT_TRUE(key.ok()) << key.status();
+  EXPECT_TRUE(VerifyImage(bytes, *key).ok());
 }
 
 TEST(ImageBuilder, OnlyTheSignersKeyVerifies) {
