@@ -5,7 +5,7 @@
 #include <functional>
 #include <iostream>
 
-#include "bootloader/mcu/testing/test_device.h"
+#include "tests/support/mcu_test_device.h"
 
 namespace tandem::mcu {
 namespace {

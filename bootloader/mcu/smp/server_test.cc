@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "bootloader/core/slot_policy.h"
-#include "bootloader/mcu/testing/test_device.h"
 #include "common/crypto/sha256.h"
+#include "tests/support/mcu_test_device.h"
 
 namespace tandem::mcu {
 namespace {

@@ -1,4 +1,4 @@
-#include "bootloader/mcu/testing/test_device.h"
+#include "tests/support/mcu_test_device.h"
 
 #include <vector>
 

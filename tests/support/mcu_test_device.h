@@ -4,8 +4,8 @@
 //   device.PutImage(Slot::kA, TestImage({.version = {1, 0, 0}}));
 //   ASSERT_EQ(device.Boot().slot, Slot::kA);
 //   nlohmann::json state = device.Request(kRead, 1, 0);
-#ifndef TANDEM_BOOTLOADER_MCU_TESTING_TEST_DEVICE_H_
-#define TANDEM_BOOTLOADER_MCU_TESTING_TEST_DEVICE_H_
+#ifndef TANDEM_TESTS_SUPPORT_MCU_TEST_DEVICE_H_
+#define TANDEM_TESTS_SUPPORT_MCU_TEST_DEVICE_H_
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -82,4 +82,4 @@ nlohmann::json Binary(std::string_view bytes);
 
 }  // namespace tandem::mcu
 
-#endif  // TANDEM_BOOTLOADER_MCU_TESTING_TEST_DEVICE_H_
+#endif  // TANDEM_TESTS_SUPPORT_MCU_TEST_DEVICE_H_
