@@ -12,6 +12,7 @@
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
+#include "um-plugins/mcu/mcu_plugin.h"
 #include "um-plugins/payload/payload_plugin.h"
 #include "um-plugins/rootfs/rootfs_plugin.h"
 #include "um/cm_stream.h"
@@ -42,6 +43,12 @@ Example of a configuration:
       payload:
         components:
           - {component_id: detector, component_type: model, folder: /data/models/detector}
+    - node_id: motor
+      priority: 40
+      state_dir: /var/lib/tandem/um/motor
+      mcu:
+        component_type: motor-mcu
+        serial: {path: /dev/ttyACM0, baud: 115200}
 
 Exit codes: 0 ended in order, 1 failed, 2 usage or configuration.)";
 
@@ -54,13 +61,14 @@ struct BuiltInPlugin {
 constexpr BuiltInPlugin kPlugins[] = {
     {UmConfig::kRootfs, plugins::CheckRootfsConfig, plugins::MakeRootfsPlugin},
     {UmConfig::kPayload, plugins::CheckPayloadConfig, plugins::MakePayloadPlugin},
+    {UmConfig::kMcu, plugins::CheckMcuConfig, plugins::MakeMcuPlugin},
 };
 
 absl::StatusOr<const BuiltInPlugin*> FindPlugin(const UmConfig& config) {
   for (const BuiltInPlugin& plugin : kPlugins) {
     if (plugin.kind == config.plugin_case()) return &plugin;
   }
-  return absl::InvalidArgumentError("it has no plugin; add rootfs or payload");
+  return absl::InvalidArgumentError("it has no plugin; add rootfs, payload or mcu");
 }
 
 absl::StatusOr<um::PrepareTrust> LoadTrust(const UmConfig& config) {
@@ -133,8 +141,10 @@ absl::Status Run(const UmProcessConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs the Update Managers of this computer: root file system slots, model and config payloads.",
-               "tandem-um");
+  CLI::App app(
+      "Runs the Update Managers of this computer: root file system slots, model and config payloads, "
+      "microcontrollers.",
+      "tandem-um");
   app.set_version_flag("--version", absl::StrCat("tandem-um ", TANDEM_VERSION));
   app.footer(kExamples);
   std::string path = "/etc/tandem/um.yaml";

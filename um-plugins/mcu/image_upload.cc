@@ -86,8 +86,10 @@ class Uploader {
   json FirstBody() const;
   absl::Status SendPiece();
   absl::Status Fill();
-  // When it must act without an answer.
-  absl::Duration NextDeadline() const;
+  // When the piece that waits longest is overdue.
+  absl::Duration NextRetry() const;
+  // When the device is given up.
+  absl::Duration EndOfPatience() const;
   absl::Status CheckDeadlines();
   absl::Status Take(const SmpAnswer& answer);
   absl::Status TakeOffset(const InFlight& piece, uint64_t off);
@@ -163,25 +165,30 @@ absl::Status Uploader::SendPiece() {
 absl::Status Uploader::Fill() {
   if (Now() < paused_until_) return absl::OkStatus();
   const size_t window = announced_ ? window_ : 1;
+  // All was sent, nothing is on its way, and yet it is not there.
+  if (flight_.empty() && next_ >= request_.size) GoBack(have_);
   while (flight_.size() < window && next_ < request_.size) RETURN_IF_ERROR(SendPiece());
   return absl::OkStatus();
 }
 
-absl::Duration Uploader::NextDeadline() const {
+absl::Duration Uploader::EndOfPatience() const {
+  const absl::Duration patience = client_.options().answer_timeout;
+  return heard_ + (announced_ ? patience : std::max(patience, limits_.erase_timeout));
+}
+
+absl::Duration Uploader::NextRetry() const {
   if (flight_.empty()) return paused_until_;
   return std::max(flight_.front().sent, heard_) + timer_.Wait();
 }
 
 absl::Status Uploader::CheckDeadlines() {
   const absl::Duration now = Now();
-  const absl::Duration patience =
-      announced_ ? client_.options().answer_timeout : std::max(client_.options().answer_timeout, limits_.erase_timeout);
-  if (now - heard_ >= patience) return client_.Silence(What(), now - heard_);
-  if (now - got_on_ >= limits_.stall_timeout + patience || now - started_ >= limits_.total) {
+  if (now >= EndOfPatience()) return client_.Silence(What(), now - heard_);
+  if (now - got_on_ >= limits_.stall_timeout || now - started_ >= limits_.total) {
     if (!busy_.ok()) return Annotate(busy_, What());
     return absl::DeadlineExceededError(absl::StrCat(What(), ": the device answers, but the upload does not get on"));
   }
-  if (!flight_.empty() && now >= NextDeadline()) {
+  if (!flight_.empty() && now >= NextRetry()) {
     timer_.TimedOut();
     window_ = std::max<size_t>(1, window_ / 2);
     answers_in_a_row_ = 0;
@@ -288,7 +295,8 @@ absl::Status Uploader::Run() {
   started_ = heard_ = got_on_ = Now();
   while (!done_ && have_ < request_.size) {
     RETURN_IF_ERROR(Fill());
-    ASSIGN_OR_RETURN(const std::optional<SmpAnswer> answer, client_.Await(kind_, NextDeadline()));
+    ASSIGN_OR_RETURN(const std::optional<SmpAnswer> answer,
+                     client_.Await(kind_, std::min(NextRetry(), EndOfPatience())));
     if (answer.has_value()) RETURN_IF_ERROR(Take(*answer));
     RETURN_IF_ERROR(CheckDeadlines());
   }

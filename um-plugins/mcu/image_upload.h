@@ -40,7 +40,7 @@ struct UploadLimits {
   // The first request may wait for a whole slot to be erased.
   absl::Duration erase_timeout = absl::Seconds(60);
   // The device answers, but nothing gets on.
-  absl::Duration stall_timeout = absl::Seconds(60);
+  absl::Duration stall_timeout = absl::Minutes(2);
   absl::Duration total = absl::Hours(2);
   // How often the device may have forgotten everything (it was reset).
   int max_restarts = 10;

@@ -35,14 +35,15 @@ ImageSlot ReadSlot(const json& entry) {
           .permanent = FindBool(entry, "permanent").value_or(false)};
 }
 
+// Without a hash: of the image that runs.
 absl::Status WriteImageState(SmpClient& client, const std::string& hash, bool confirm, const std::string& what) {
-  return client
-      .Ask({.op = SmpOp::kWrite,
-            .group = kSmpImageGroup,
-            .command = kImageState,
-            .body = {{"hash", BytesValue(hash)}, {"confirm", confirm}},
-            .what = what})
-      .status();
+  SmpRequest request = {.op = SmpOp::kWrite,
+                        .group = kSmpImageGroup,
+                        .command = kImageState,
+                        .body = {{"confirm", confirm}},
+                        .what = what};
+  if (!hash.empty()) request.body["hash"] = BytesValue(hash);
+  return client.Ask(request).status();
 }
 
 // A device may name a slot by its letter, or by a number.
@@ -75,6 +76,10 @@ absl::Status TestImage(SmpClient& client, const std::string& hash) {
 
 absl::Status ConfirmImage(SmpClient& client, const std::string& hash) {
   return WriteImageState(client, hash, /*confirm=*/true, "the confirmation of the image");
+}
+
+absl::Status ConfirmRunningImage(SmpClient& client) {
+  return WriteImageState(client, "", /*confirm=*/true, "the confirmation of the running image");
 }
 
 absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout) {

@@ -38,8 +38,12 @@ absl::StatusOr<std::vector<ImageSlot>> ReadImageState(SmpClient& client,
 // The image of this hash is booted next, once.
 absl::Status TestImage(SmpClient& client, const std::string& hash);
 
-// The image of this hash is booted for good.
+// The image of this hash is booted for good, whether or not it runs now.
 absl::Status ConfirmImage(SmpClient& client, const std::string& hash);
+
+// The image that runs is booted for good. Without a hash, so that a device that has just fallen back confirms what it
+// runs already, and not an image beside it.
+absl::Status ConfirmRunningImage(SmpClient& client);
 
 // What is in the slot is gone. May take as long as the flash needs: `timeout`.
 absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout);
