@@ -8,18 +8,16 @@
 #include "bootloader/mcu/board.h"
 #include "bootloader/mcu/smp_loop.h"
 
+// For tools that read this file alone.
+#ifndef TANDEM_APP_VARIANT
+#define TANDEM_APP_VARIANT good
+#define TANDEM_APP_VERSION "0.0.0"
+#endif
+
 namespace {
 
-#define VARIANT_good 1
-#define VARIANT_crash 2
-#define VARIANT_hang 3
-#define VARIANT_silent 4
-#define VARIANT_OF(name) VARIANT_##name
-#define VARIANT_VALUE(name) VARIANT_OF(name)
-constexpr int kVariant = VARIANT_VALUE(TANDEM_APP_VARIANT);
-constexpr int kCrash = VARIANT_crash;
-constexpr int kHang = VARIANT_hang;
-constexpr int kSilent = VARIANT_silent;
+enum class Variant { good, crash, hang, silent };
+constexpr Variant kVariant = Variant::TANDEM_APP_VARIANT;
 
 [[noreturn]] void Hang() {
   asm volatile("cpsid i" ::: "memory");
@@ -28,17 +26,19 @@ constexpr int kSilent = VARIANT_silent;
 
 }  // namespace
 
-#if VARIANT_VALUE(TANDEM_APP_VARIANT) == 3
-extern "C" void WatchdogInterrupt() { Hang(); }
-#endif
+// The watchdog's warning, instead of the one of port/startup.cc.
+extern "C" void WatchdogInterrupt() {
+  if constexpr (kVariant == Variant::hang) Hang();
+  tandem::mcu::board::Reset(tandem::mcu::ResetCause::kWatchdog);
+}
 
 int main() {
   namespace mcu = tandem::mcu;
   mcu::board::Init();
   mcu::board::ConsoleWrite("app: " TANDEM_APP_VERSION "\n");
-  if constexpr (kVariant == kCrash) asm volatile("udf #0");
-  if constexpr (kVariant == kHang) Hang();
-  if constexpr (kVariant == kSilent) {
+  if constexpr (kVariant == Variant::crash) asm volatile("udf #0");
+  if constexpr (kVariant == Variant::hang) Hang();
+  if constexpr (kVariant == Variant::silent) {
     for (;;) {
       mcu::board::WatchdogFeed();
       mcu::board::WaitForEvent();
