@@ -182,6 +182,21 @@ TEST_F(McuBootTest, AnImageThatHangsIsEndedByTheWatchdogAndFallsBack) {
   EXPECT_EQ(RunningVersion(), "1.0.0");
 }
 
+// Nobody can tell it from outside but by its silence: whoever updates the device cuts its power or pulls its reset.
+TEST_F(McuBootTest, AnImageThatDoesNotSpeakFallsBackAfterAFewPowerCuts) {
+  StartWith({.slot_a = ImagePath("good-1.0.0")});
+  ASSERT_EQ(RunningVersion(), "1.0.0");
+  size_t before = mcu_->Console().size();
+  ASSERT_TRUE(Try("silent-2.0.0").ok());
+  for (int boot = 0; boot < 3; ++boot) {
+    ASSERT_TRUE(mcu_->WaitForConsole("app: silent-2.0.0", 20s, before));
+    mcu_->KillHard();
+    before = mcu_->Console().size();
+    Start();
+  }
+  EXPECT_EQ(RunningVersion(), "1.0.0");
+}
+
 TEST_F(McuBootTest, WhatMayNotRunIsRefusedByTheApplication) {
   StartWith({.slot_a = ImagePath("good-1.0.0")});
   ASSERT_TRUE(smp::RaiseSecurityCounter(*client_, 2).ok());

@@ -28,7 +28,7 @@ constexpr Variant kVariant = Variant::TANDEM_APP_VARIANT;
 
 // The watchdog's warning, instead of the one of port/startup.cc.
 extern "C" void WatchdogInterrupt() {
-  if constexpr (kVariant == Variant::hang) Hang();
+  if (kVariant == Variant::hang) Hang();
   tandem::mcu::board::Reset(tandem::mcu::ResetCause::kWatchdog);
 }
 
@@ -36,9 +36,9 @@ int main() {
   namespace mcu = tandem::mcu;
   mcu::board::Init();
   mcu::board::ConsoleWrite("app: " TANDEM_APP_VERSION "\n");
-  if constexpr (kVariant == Variant::crash) asm volatile("udf #0");
-  if constexpr (kVariant == Variant::hang) Hang();
-  if constexpr (kVariant == Variant::silent) {
+  if (kVariant == Variant::crash) asm volatile("udf #0");
+  if (kVariant == Variant::hang) Hang();
+  if (kVariant == Variant::silent) {
     for (;;) {
       mcu::board::WatchdogFeed();
       mcu::board::WaitForEvent();
