@@ -40,6 +40,11 @@ ums:
     payload:
       components:
         - {component_id: detector, component_type: model, folder: FOLDER/detector}
+  - node_id: motor
+    state_dir: FOLDER/motor
+    mcu:
+      component_type: motor-mcu
+      serial: {path: /dev/ttyACM0, baud: 1000000}
 )",
                                 {{"FOLDER", folder_}});
   }
@@ -82,6 +87,19 @@ TEST_F(CheckConfigTest, RefusesWhatTheStartWouldRefuse) {
   ExpectRefused("cm: unix:/run/um.sock", "cm: cm.local:8089", "needs tls");
   ExpectRefused("cm: unix:/run/um.sock", "cm: cm.local:8089\ntls: {ca: /none, certificate: /none, key: /none}",
                 "/none");
+}
+
+TEST_F(CheckConfigTest, RefusesAMicrocontrollerThatCannotBeReached) {
+  const std::string serial = "serial: {path: /dev/ttyACM0, baud: 1000000}";
+  ExpectRefused("      component_type: motor-mcu\n", "", "\"mcu.component_type\" is missing");
+  ExpectRefused("      " + serial + "\n", "", "UM motor: mcu: it has no device; add serial, unix_socket or udp");
+  ExpectRefused("baud: 1000000", "baud: 1000001", "baud 1000001 is no rate of a tty");
+  ExpectRefused(serial, "serial: {baud: 115200}", "serial needs a path");
+  ExpectRefused(serial, "udp: 10.0.0.7", "has no port; SMP's is 1337");
+  ExpectRefused(serial, "udp: \"a/b\"", "is not host:port");
+  ExpectRefused(serial, "unix_socket: \"\"", "unix_socket is empty");
+  ExpectRefused(serial, serial + "\n      boot_timeout: 0s", "boot_timeout must be longer than 0s");
+  ExpectRefused(serial, serial + "\n      test_attempts: 1000", "test_attempts must be at most 100");
 }
 
 TEST_F(CheckConfigTest, RefusesAKeySetThatIsNone) {

@@ -13,6 +13,7 @@
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
 #include "um-plugins/bootloader/make_bootloader_plugin.h"
+#include "um-plugins/mcu/mcu_plugin.h"
 #include "um-plugins/payload/payload_plugin.h"
 #include "um-plugins/rootfs/make_rootfs_plugin.h"
 #include "um-plugins/slots/boot_stages.h"
@@ -53,6 +54,12 @@ Example of a configuration:
       payload:
         components:
           - {component_id: detector, component_type: model, folder: /data/models/detector}
+    - node_id: motor
+      priority: 40
+      state_dir: /var/lib/tandem/um/motor
+      mcu:
+        component_type: motor-mcu
+        serial: {path: /dev/ttyACM0, baud: 115200}
 
 Exit codes: 0 ended in order, 1 failed, 2 usage or configuration.)";
 
@@ -67,13 +74,15 @@ constexpr BuiltInPlugin kPlugins[] = {
     {UmConfig::kBootloader, plugins::CheckBootloaderConfig, plugins::MakeBootloaderPlugin},
     {UmConfig::kPayload, plugins::CheckPayloadConfig,
      [](const UmConfig& config, plugins::BootStages&) { return plugins::MakePayloadPlugin(config); }},
+    {UmConfig::kMcu, plugins::CheckMcuConfig,
+     [](const UmConfig& config, plugins::BootStages&) { return plugins::MakeMcuPlugin(config); }},
 };
 
 absl::StatusOr<const BuiltInPlugin*> FindPlugin(const UmConfig& config) {
   for (const BuiltInPlugin& plugin : kPlugins) {
     if (plugin.kind == config.plugin_case()) return &plugin;
   }
-  return absl::InvalidArgumentError("it has no plugin; add rootfs, bootloader or payload");
+  return absl::InvalidArgumentError("it has no plugin; add rootfs, bootloader, mcu or payload");
 }
 
 absl::StatusOr<um::PrepareTrust> LoadTrust(const UmConfig& config) {
@@ -147,8 +156,10 @@ absl::Status Run(const UmProcessConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs the Update Managers of this computer: root file system, bootloader, model and config payloads.",
-               "tandem-um");
+  CLI::App app(
+      "Runs the Update Managers of this computer: root file system, bootloader, microcontrollers, model and config "
+      "payloads.",
+      "tandem-um");
   app.set_version_flag("--version", absl::StrCat("tandem-um ", TANDEM_VERSION));
   app.footer(kExamples);
   std::string path = "/etc/tandem/um.yaml";

@@ -123,9 +123,9 @@ class Plugin {
   // again. Must not reboot by itself. After an error Revert() will be called.
   virtual absl::StatusOr<StartResult> Start(Operation& operation) = 0;
 
-  // Called after a restart when Start() asked for a reboot, and after each later one until Apply() is done. An error
-  // means that the new version did not come up, such as "boot of slot B failed, fell back to A". Plugins that never ask
-  // for a reboot keep the default.
+  // Called after a restart when Start() asked for a reboot or had ended with kRunning, and after each later one until
+  // Apply() is done. An error means that the new version did not come up, such as "boot of slot B failed, fell back to
+  // A". Plugins whose new version cannot go away by itself keep the default.
   virtual absl::StatusOr<RebootCheck> CheckAfterReboot(Operation& operation);
 
   // Makes the new version permanent; from here nobody reverts. Called only after the unit's COMMIT; called again after

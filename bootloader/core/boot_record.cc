@@ -95,6 +95,26 @@ CopyState Decode(std::span<const uint8_t> bytes, BootRecord& record) {
   return CopyState::kValid;
 }
 
+namespace {
+
+// Nothing but bits of the record that the first boot writes has changed since the copy was as blank as the other one:
+// nothing that a later record decays to.
+bool IsTornFirstWrite(std::span<const uint8_t> copy, uint8_t erased) {
+  BootRecord first;
+  first.sequence = 1;
+  first.last_chosen = first.active;
+  const EncodedRecord whole = Encode(first);
+  if (copy.size() < whole.size()) return false;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    const auto changed = static_cast<uint8_t>(copy[i] ^ erased);
+    const auto to_change = static_cast<uint8_t>(whole[i] ^ erased);
+    if ((changed & ~to_change) != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> copy1) {
   BootRecord record0;
   BootRecord record1;
@@ -106,9 +126,12 @@ LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> cop
   }
   if (state0 == CopyState::kValid) return {RecordState::kValid, record0, 0};
   if (state1 == CopyState::kValid) return {RecordState::kValid, record1, 1};
-  const bool one_blank = state0 == CopyState::kBlank || state1 == CopyState::kBlank;
-  const bool one_too_new = state0 == CopyState::kTooNew || state1 == CopyState::kTooNew;
-  if (one_blank && !one_too_new) return {RecordState::kBlank, BootRecord(), 1};
+  if (state0 == CopyState::kBlank && state1 == CopyState::kBlank) return {RecordState::kBlank, BootRecord(), 1};
+  // Whole records are only ever written beside a valid one; so a torn one beside a blank one is the first of all.
+  if ((state0 == CopyState::kBlank && IsTornFirstWrite(copy1, copy0[0])) ||
+      (state1 == CopyState::kBlank && IsTornFirstWrite(copy0, copy1[0]))) {
+    return {RecordState::kBlank, BootRecord(), 1};
+  }
   return {RecordState::kLost, BootRecord(), 1};
 }
 

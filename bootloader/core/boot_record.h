@@ -80,8 +80,7 @@ CopyState Decode(std::span<const uint8_t> bytes, BootRecord& record);
 enum class RecordState : uint8_t {
   kValid,
   // A unit fresh from its maker; `record` is the factory record (A active and confirmed). Both copies are blank, or one
-  // is and the other is what a power cut left of the first write ever. A maker who writes both copies
-  // (BootRecordStore::Create) rules out that a damaged record is ever taken for that.
+  // is and the other is what a power cut left of the first write ever, which the first boot makes.
   kBlank,
   // Neither copy can be used: nothing is known about the slots.
   kLost,

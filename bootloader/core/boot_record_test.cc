@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "tests/golden/golden.h"
@@ -108,12 +109,35 @@ TEST(BootRecordTest, BlankAndLostAreToldApart) {
   broken[20] ^= 1;
   EXPECT_EQ(Choose(zeros, kErased).state, RecordState::kBlank);
   EXPECT_EQ(Choose(zeros, kErased).record, BootRecord());
-  EXPECT_EQ(Choose(broken, kErased).state, RecordState::kBlank) << "the first write ever, torn";
-  EXPECT_EQ(Choose(zeros, broken).state, RecordState::kBlank);
+  EXPECT_EQ(Choose(broken, kErased).state, RecordState::kLost);
   EXPECT_EQ(Choose(WithBytes(Encode(BootRecord()), 5, 2), kErased).state, RecordState::kLost) << "too new";
   EXPECT_EQ(Choose(broken, broken).state, RecordState::kLost);
   EXPECT_EQ(Choose(broken, Encode({.sequence = 3})).record.sequence, 3);
   EXPECT_EQ(Choose({}, {}).state, RecordState::kLost) << "too short to read";
+}
+
+TEST(BootRecordTest, ATornFirstWriteOfAFreshUnitLosesNothing) {
+  BootRecord first{.sequence = 1, .last_chosen = Slot::kA};
+  const EncodedRecord whole = Encode(first);
+  for (const uint8_t old : {0x00, 0xff}) {
+    EncodedRecord blank;
+    blank.fill(old);
+    for (size_t done = 0; done < whole.size(); ++done) {
+      EncodedRecord torn = blank;
+      std::copy_n(whole.begin(), done, torn.begin());
+      EXPECT_EQ(Choose(torn, blank).state, RecordState::kBlank) << done;
+      EXPECT_EQ(Choose(blank, torn).state, RecordState::kBlank) << done;
+      // A byte with only some of its bits.
+      torn[done] = static_cast<uint8_t>((old & 0xaa) | (whole[done] & 0x55));
+      EXPECT_EQ(Choose(torn, blank).state, RecordState::kBlank) << done;
+    }
+  }
+  // A later record that decayed is lost, not forgotten.
+  first.security_counter = 1;
+  EncodedRecord decayed = Encode(first);
+  decayed[60] = 0;
+  EncodedRecord blank{};
+  EXPECT_EQ(Choose(decayed, blank).state, RecordState::kLost);
 }
 
 TEST(BootRecordTest, ImpossibleValuesAreInvalidEvenWithARightChecksum) {

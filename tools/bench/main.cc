@@ -1,0 +1,90 @@
+// tandem-bench: how fast the parts of Tandem are, as ratios to what the machine or the line allows.
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "common/status/status.h"
+#include "tools/bench/mcu_bench.h"
+
+namespace {
+
+using namespace tandem;
+
+constexpr char kExamples[] = R"(
+Examples:
+
+  tandem-bench mcu
+      uploads to simulated microcontrollers over serial lines and UDP; one table
+  tandem-bench mcu --runs 1 --seconds 1 --min-percent 85
+      a quick run that fails when a line is used less than that
+
+Exit codes: 0 done, 1 failed or below a limit, 2 usage.)";
+
+struct McuArguments {
+  int runs = 5;
+  double seconds = 2;
+  double min_percent = 0;
+  bool no_compare = false;
+};
+
+void PrintRow(const bench::McuBenchCase& bench_case, const bench::McuBenchResult& result) {
+  const std::string buffers = absl::StrCat(bench_case.buffer_count, "x", bench_case.buffer_size);
+  if (!result.cap.has_value()) {
+    std::printf("%-28s %8s %12.0f %12s %9s %14.0f %9s\n", bench_case.Name().c_str(), buffers.c_str(), result.ours, "-",
+                "-", result.simple, "-");
+    return;
+  }
+  std::printf("%-28s %8s %12.0f %12.0f %8.1f%% %14.0f %8.1f%%\n", bench_case.Name().c_str(), buffers.c_str(),
+              result.ours, *result.cap, result.Percent(), result.simple, result.simple / *result.cap * 100);
+}
+
+int RunMcu(const McuArguments& arguments) {
+  std::printf("%-28s %8s %12s %12s %9s %14s %9s\n", "line, latency each way", "buffers", "bytes/s", "cap", "of cap",
+              "one at a time", "of cap");
+  bool good = true;
+  for (const bench::McuBenchCase& bench_case : bench::PublishedMcuCases()) {
+    const absl::StatusOr<bench::McuBenchResult> result = bench::RunMcuBench(
+        bench_case,
+        {.length = absl::Seconds(arguments.seconds), .runs = arguments.runs, .compare = !arguments.no_compare});
+    if (!result.ok()) {
+      std::cerr << "tandem-bench: " << ToPersonText(result.status()) << "\n";
+      return 1;
+    }
+    PrintRow(bench_case, *result);
+    std::fflush(stdout);
+    good = good && result->Percent() >= arguments.min_percent;
+  }
+  if (!good) std::cerr << "tandem-bench: a line is used less than " << arguments.min_percent << " %\n";
+  return good ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Measures the parts of Tandem.", "tandem-bench");
+  app.set_version_flag("--version", absl::StrCat("tandem-bench ", TANDEM_VERSION));
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  McuArguments mcu;
+  CLI::App* const mcu_command = app.add_subcommand(
+      "mcu",
+      "uploads over SMP, next to what the framing leaves of the line and to a client with one request in flight");
+  mcu_command->footer(kExamples);
+  mcu_command->add_option("--runs", mcu.runs, "uploads per line; the median counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  mcu_command->add_option("--seconds", mcu.seconds, "how long an upload takes at best")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 600.0));
+  mcu_command->add_option("--min-percent", mcu.min_percent, "exit with 1 when a line carries less of its cap")
+      ->check(CLI::Range(0.0, 100.0));
+  mcu_command->add_flag("--no-compare", mcu.no_compare, "leave the other client out");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return RunMcu(mcu);
+}
