@@ -80,7 +80,7 @@ std::string MakeTestImage(const TestImageSpec& spec) {
   Put32(image, spec.build);
   Put32(image, 0);
   for (size_t i = 0; i < spec.body_size; ++i) {
-    image.push_back(static_cast<char>(i * 31 + i / 251 + spec.major * 7 + spec.minor));
+    image.push_back(static_cast<char>(i * 31 + i / 251 + size_t{spec.major} * 7 + spec.minor));
   }
   if (protected_size != 0) {
     Put16(image, 0x6908);

@@ -22,6 +22,7 @@ constexpr uint8_t kSecurityCounter = 1;
 
 // A device that never got the reset, or got it and cannot say so.
 constexpr absl::Duration kResetAnswer = absl::Seconds(1);
+constexpr absl::Duration kOptionalTimeout = absl::Seconds(3);
 
 ImageSlot ReadSlot(const json& entry) {
   return {.image = static_cast<uint32_t>(FindNumber(entry, "image").value_or(0)),
@@ -52,8 +53,16 @@ std::optional<std::string> FindName(const json& body, const char* key) {
   return FindText(body, key);
 }
 
-// It does not know the command, or it has no such group.
-bool IsUnknownCommand(const absl::Status& status) { return absl::IsUnimplemented(status) || absl::IsNotFound(status); }
+// A device need not know the command: UNIMPLEMENTED then. Some say nothing at all, though they answer others.
+absl::StatusOr<json> AskOptional(SmpClient& client, SmpRequest request) {
+  request.timeout = kOptionalTimeout;
+  absl::StatusOr<json> body = client.Ask(request);
+  if (body.ok()) return body;
+  if (absl::IsDeadlineExceeded(body.status())) RETURN_IF_ERROR(ReadImageState(client).status());
+  const bool unknown = absl::IsDeadlineExceeded(body.status()) || absl::IsUnimplemented(body.status()) ||
+                       absl::IsNotFound(body.status());
+  return unknown ? absl::UnimplementedError(body.status().message()) : body.status();
+}
 
 }  // namespace
 
@@ -116,8 +125,8 @@ absl::Status Echo(SmpClient& client, const std::string& text) {
 
 absl::StatusOr<BufferParameters> ReadBufferParameters(SmpClient& client) {
   const absl::StatusOr<json> body =
-      client.Ask({.group = kSmpOsGroup, .command = kBufferParameters, .what = "the buffer parameters"});
-  if (IsUnknownCommand(body.status())) return kUnknownBuffers;
+      AskOptional(client, {.group = kSmpOsGroup, .command = kBufferParameters, .what = "the buffer parameters"});
+  if (absl::IsUnimplemented(body.status())) return kUnknownBuffers;
   RETURN_IF_ERROR(body.status());
   const std::optional<uint64_t> size = FindNumber(*body, "buf_size");
   const std::optional<uint64_t> count = FindNumber(*body, "buf_count");
@@ -128,8 +137,8 @@ absl::StatusOr<BufferParameters> ReadBufferParameters(SmpClient& client) {
 
 absl::StatusOr<std::optional<uint64_t>> ReadSlotSize(SmpClient& client, uint32_t image) {
   const absl::StatusOr<json> body =
-      client.Ask({.group = kSmpImageGroup, .command = kSlotInfo, .what = "the slot sizes"});
-  if (IsUnknownCommand(body.status())) return std::nullopt;
+      AskOptional(client, {.group = kSmpImageGroup, .command = kSlotInfo, .what = "the slot sizes"});
+  if (absl::IsUnimplemented(body.status())) return std::nullopt;
   RETURN_IF_ERROR(body.status());
   const auto images = body->find("images");
   if (images == body->end() || !images->is_array()) return std::nullopt;
@@ -152,8 +161,8 @@ absl::StatusOr<std::optional<uint64_t>> ReadSlotSize(SmpClient& client, uint32_t
 
 absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client) {
   const absl::StatusOr<json> body =
-      client.Ask({.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state"});
-  if (IsUnknownCommand(body.status())) return std::nullopt;
+      AskOptional(client, {.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state"});
+  if (absl::IsUnimplemented(body.status())) return std::nullopt;
   RETURN_IF_ERROR(body.status());
   BootInfo info{.running = FindName(*body, "running"),
                 .confirmed = FindName(*body, "confirmed"),

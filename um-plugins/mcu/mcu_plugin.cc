@@ -18,6 +18,8 @@ namespace {
 // The inventory is asked for while others wait.
 constexpr absl::Duration kInventoryTimeout = absl::Seconds(3);
 constexpr int kMaxKnown = 4;
+// The hash of no image.
+constexpr char kDoesNotBoot[] = "does not boot";
 
 // "2.0 (0a1b2c3d)".
 std::string NameOf(const record::v1::McuRecord::Image& image) {
@@ -184,7 +186,10 @@ absl::Status McuPlugin::PrepareImage(const um::Artifact& artifact, um::Operation
     operation.ReportProgress(component_id_, artifact.size, artifact.size);
     return DropStaged();
   }
-  if (!state.OtherIs(image.hash())) {
+  // The hash tag stands at an image's end: a half-written slot may still show that of the image before.
+  if (!state.OtherIs(image.hash()) || (record.has_unfinished() && record.unfinished() != image.hash())) {
+    record.set_unfinished(image.hash());
+    RETURN_IF_ERROR(SaveRecord(record));
     RETURN_IF_ERROR(Upload(artifact, image.hash(), *device, operation));
     ASSIGN_OR_RETURN(state, device->WaitForState());
     if (!state.OtherIs(image.hash())) {
@@ -192,6 +197,7 @@ absl::Status McuPlugin::PrepareImage(const um::Artifact& artifact, um::Operation
     }
   }
   operation.ReportProgress(component_id_, artifact.size, artifact.size);
+  record.clear_unfinished();
   *record.mutable_target() = image;
   *record.mutable_origin() = record.running();
   Remember(record, image);
@@ -203,6 +209,7 @@ absl::StatusOr<McuPlugin::Record::Image> McuPlugin::FindOnDevice(const Record& r
                                                                  const um::Artifact& artifact) {
   for (const smp::ImageSlot* slot : {&state.active, state.other.has_value() ? &*state.other : nullptr}) {
     if (slot == nullptr || slot->hash.empty()) continue;
+    if (slot != &state.active && record.has_unfinished()) continue;
     Record::Image image = ImageOf(record, *slot);
     // Bytes that are asked for without a digest are those of the version before.
     const bool same = artifact.sha256.empty() ? SameMcuVersion(image.version(), artifact.version)
@@ -298,6 +305,8 @@ absl::Status McuPlugin::DropStaged() {
 
 absl::Status McuPlugin::GiveUp(Record& record, const absl::Status& why) {
   record.set_failed(true);
+  // The next Prepare() of the same image writes it again: the flash may have been at fault.
+  record.set_unfinished(kDoesNotBoot);
   RETURN_IF_ERROR(SaveRecord(record));
   return why;
 }

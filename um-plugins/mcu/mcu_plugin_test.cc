@@ -105,6 +105,7 @@ class Unit {
   std::unique_ptr<McuPlugin> plugin_;
   // Called with the number of each packet that is sent to the device.
   int packets_ = 0;
+  int packets_before_ = 0;
   std::function<void(int)> on_packet_;
 
  private:
@@ -165,6 +166,34 @@ TEST(McuPluginTest, AnImageThatIsThereIsNotUploadedAgain) {
   EXPECT_EQ(unit.Version(), "1.0.0");
   EXPECT_EQ(unit.mcu_.uploaded(), uploaded);
   EXPECT_THAT(unit.mcu_.violations(), IsEmpty());
+}
+
+TEST(McuPluginTest, ASlotThatWasLeftHalfWrittenIsNotBelieved) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Revert(unit.operation_).ok());
+  // The upload of another image is broken off before its first byte has changed the slot.
+  const um::Artifact three = unit.Artifact({.major = 3, .body_size = 2000}, "3.0.0");
+  unit.on_packet_ = [&](int packet) { unit.operation_.cancelled_ = packet > unit.packets_before_ + 4; };
+  unit.packets_before_ = unit.packets_;
+  EXPECT_TRUE(absl::IsCancelled(unit.plugin_->Prepare({three}, unit.operation_)));
+  unit.on_packet_ = nullptr;
+  unit.operation_.cancelled_ = false;
+  unit.mcu_.Flash(1, MakeTestImage(Unit::kTwo));
+  const uint64_t uploaded = unit.mcu_.uploaded();
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  EXPECT_GE(unit.mcu_.uploaded(), uploaded + MakeTestImage(Unit::kTwo).size());
+}
+
+TEST(McuPluginTest, AnImageThatDidNotBootIsWrittenAgain) {
+  Unit unit;
+  unit.mcu_.MakeCrash(Unit::Hash2());
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  EXPECT_FALSE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Revert(unit.operation_).ok());
+  const uint64_t uploaded = unit.mcu_.uploaded();
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  EXPECT_GT(unit.mcu_.uploaded(), uploaded);
 }
 
 TEST(McuPluginTest, ABadImageFallsBackAndIsGivenUpAfterItsAttempts) {
