@@ -76,7 +76,7 @@ class Computer {
                                     .slot_a = "/dev/a",
                                     .slot_b = "/dev/b",
                                     .cmdline_file = "/proc/cmdline",
-                                    .slot_keys = {"tandem.slot="},
+                                    .slot_keys = {"tandem.slot=", "rauc.slot="},
                                     .boot_id_file = "/proc/boot_id",
                                     .version_file = version_file_,
                                     .factory_version = "1.0",
@@ -411,7 +411,7 @@ TEST(SlotPluginTest, RefusesToGuessTheRunningSlot) {
   computer.fs_.Put("/proc/cmdline", "quiet\n");
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Inventory().status()));
   const absl::Status status = computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/cmdline has no tandem.slot="));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/cmdline has no tandem.slot= and no rauc.slot="));
   computer.fs_.Put("/proc/cmdline", "rauc.slot=B\n");
   EXPECT_EQ(computer.plugin_->Inventory().value()[0].slots->running, "B");
 }
