@@ -385,11 +385,39 @@ void UpdateManager::RefreshInventory() { TakeInventory(plugin_.Inventory()); }
 void UpdateManager::TakeInventory(absl::StatusOr<std::vector<InstalledComponent>> inventory) {
   if (inventory.ok()) {
     inventory_ = *std::move(inventory);
+    if (!inventory_error_.empty()) LogInfo("inventory is there again", {{"um", options_.node_id}});
     inventory_error_.clear();
+    look_again_after_ = kFirstLookAgain;
     return;
   }
-  inventory_error_ = absl::StrCat("inventory: ", inventory.status().message());
-  LogError("inventory failed", {{"um", options_.node_id}, {"error", inventory_error_}});
+  const std::string error = absl::StrCat("inventory: ", inventory.status().message());
+  if (error != inventory_error_) LogError("inventory failed", {{"um", options_.node_id}, {"error", error}});
+  inventory_error_ = error;
+  LookAgainLater();
+}
+
+// Whatever does not answer now, such as a device that starts more slowly than this computer, may do so later.
+void UpdateManager::LookAgainLater() {
+  if (std::exchange(look_again_pending_, true)) return;
+  loop_.PostAfter(look_again_after_, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    look_again_pending_ = false;
+    // A job ends with a look of its own.
+    if (!inventory_error_.empty() && !IsWorking(step_)) LookAgain();
+  });
+  look_again_after_ = std::min(2 * look_again_after_, kLastLookAgain);
+}
+
+void UpdateManager::LookAgain() {
+  worker_ = std::thread([this, generation = generation_, before = std::move(worker_)]() mutable {
+    if (before.joinable()) before.join();
+    auto take = [this, alive = std::weak_ptr<bool>(alive_), generation, inventory = plugin_.Inventory()]() mutable {
+      if (alive.expired() || generation != generation_) return;
+      TakeInventory(std::move(inventory));
+      SendSoon();
+    };
+    loop_.Post(std::move(take));
+  });
 }
 
 umv2::UpdateStatus UpdateManager::Status() {

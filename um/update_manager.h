@@ -40,6 +40,10 @@ using PrepareReader =
 
 class UpdateManager {
  public:
+  // After a failed Inventory(): the first pause before it is asked for again, and the longest.
+  static constexpr absl::Duration kFirstLookAgain = absl::Seconds(2);
+  static constexpr absl::Duration kLastLookAgain = absl::Minutes(1);
+
   using SendStatus = std::function<void(const updatemanager::v2::UpdateStatus& status)>;
 
   // `loop`, `fs` and `plugin` must outlive it. Everything is called on the loop's thread.
@@ -81,6 +85,8 @@ class UpdateManager {
   void RunJob(UmJob job, const std::vector<Artifact>& artifacts, JobOperation& operation, uint64_t generation);
   void FinishJob(uint64_t generation, UmInput input, const std::string& error);
   void RefreshInventory();
+  void LookAgainLater();
+  void LookAgain();
   void TakeInventory(absl::StatusOr<std::vector<InstalledComponent>> inventory);
   void SendNow();
   void SendSoon();
@@ -93,7 +99,10 @@ class UpdateManager {
   record::v1::UmRecord record_;
   UmStep step_ = UmStep::kIdle;
   std::vector<InstalledComponent> inventory_;
+  // While it is not empty the inventory is asked for again, less and less often.
   std::string inventory_error_;
+  bool look_again_pending_ = false;
+  absl::Duration look_again_after_ = kFirstLookAgain;
   // Of the last step that could not be made durable.
   std::string unsaved_error_;
   // For the Prepare job that begins next, and of the one that began last.

@@ -20,6 +20,10 @@ namespace umv2 = updatemanager::v2;
 class FakePlugin : public Plugin {
  public:
   absl::StatusOr<std::vector<InstalledComponent>> Inventory() override {
+    if (inventories_to_fail > 0) {
+      --inventories_to_fail;
+      return absl::UnavailableError("the device does not answer");
+    }
     return std::vector<InstalledComponent>{{.id = "model", .type = "model", .version = version, .slots = {}}};
   }
   absl::Status Prepare(const std::vector<Artifact>& artifacts, Operation& operation) override {
@@ -75,6 +79,7 @@ class FakePlugin : public Plugin {
   std::string staged;
   absl::Status prepare, start, check, apply, revert, seal;
   std::atomic<bool> hold = false;
+  std::atomic<int> inventories_to_fail = 0;
   bool reboots = false;
 };
 
@@ -440,6 +445,23 @@ TEST_F(UpdateManagerTest, APrepareThatComesDuringTheSealIsDoneAfterIt) {
   Prepare("3");
   EXPECT_EQ(State(), umv2::PREPARED);
   EXPECT_THAT(plugin.Calls(), ElementsAre("seal", "prepare"));
+}
+
+TEST_F(UpdateManagerTest, AnInventoryThatFailedIsAskedForAgain) {
+  plugin.inventories_to_fail = 3;
+  Restart();
+  EXPECT_EQ(statuses.back().components_size(), 0);
+  EXPECT_THAT(statuses.back().error().message(), HasSubstr("the device does not answer"));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (statuses.back().components_size() == 0 && std::chrono::steady_clock::now() < deadline) {
+    loop->RunReady();
+    // Real time passes only for the worker's thread.
+    if (plugin.inventories_to_fail > 0 || loop->NextTimer() < absl::InfiniteDuration()) clock.Advance(absl::Seconds(1));
+    std::this_thread::yield();
+  }
+  ASSERT_EQ(statuses.back().components_size(), 1);
+  EXPECT_EQ(statuses.back().components(0).version(), "1");
+  EXPECT_FALSE(statuses.back().has_error());
 }
 
 }  // namespace
