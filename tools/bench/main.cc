@@ -5,7 +5,9 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/status/status.h"
+#include "tools/bench/boot_bench.h"
 #include "tools/bench/mcu_bench.h"
 
 namespace {
@@ -17,6 +19,8 @@ Examples:
 
   tandem-bench mcu
       uploads to simulated microcontrollers over serial lines and UDP; one table
+  tandem-bench boot
+      how long a boot decision takes: both copies of the record checked, the table searched
   tandem-bench mcu --runs 1 --seconds 1 --min-percent 85
       a quick run that fails when a line is used less than that
 
@@ -60,6 +64,14 @@ int RunMcu(const McuArguments& arguments) {
   return good ? 0 : 1;
 }
 
+int RunBoot() {
+  const bench::BootBenchResult result = bench::RunBootBench();
+  std::printf("%-34s %12s %12s\n", "boot decision", "median", "longest");
+  std::printf("%-34s %9.2f us %9.2f us\n", "read two copies, choose, decide", absl::ToDoubleMicroseconds(result.median),
+              absl::ToDoubleMicroseconds(result.longest));
+  return result.median < absl::Milliseconds(1) ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,10 +93,12 @@ int main(int argc, char** argv) {
   mcu_command->add_option("--min-percent", mcu.min_percent, "exit with 1 when a line carries less of its cap")
       ->check(CLI::Range(0.0, 100.0));
   mcu_command->add_flag("--no-compare", mcu.no_compare, "leave the other client out");
+  CLI::App* const boot_command =
+      app.add_subcommand("boot", "the bootloader's decision from two copies of the boot record; 1 when over 1 ms");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return RunMcu(mcu);
+  return *boot_command ? RunBoot() : RunMcu(mcu);
 }
