@@ -48,7 +48,7 @@ class MmcBootControl : public PolicyBootControl {
  public:
   // `state`: the boot record; made, with the selected copy confirmed, when there is none. `fs` must outlive it.
   MmcBootControl(FileSystem& fs, std::string state, std::unique_ptr<BootPartitionSelector> selector)
-      : fs_(fs), store_(fs, std::move(state)), selector_(std::move(selector)) {}
+      : store_(fs, std::move(state)), selector_(std::move(selector)) {}
 
  protected:
   absl::StatusOr<BootRecord> LoadRecord() override;
@@ -58,7 +58,6 @@ class MmcBootControl : public PolicyBootControl {
   absl::StatusOr<LoadedRecord> Load();
   absl::Status SelectAndCheck(Slot copy);
 
-  FileSystem& fs_;
   BootRecordStore store_;
   const std::unique_ptr<BootPartitionSelector> selector_;
 };

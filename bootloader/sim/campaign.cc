@@ -32,6 +32,9 @@ class Runner {
   }
 
   absl::StatusOr<Decision> Boot();
+  absl::StatusOr<Decision> DecideAndSave();
+  // As a bootloader does that checks what it boots.
+  absl::Status LeaveDecayed(Slot slot);
   absl::Status JudgeBoot(const Decision& decision);
   absl::Status JudgeRecord(const BootRecord& record);
   absl::Status JudgeEnd();
@@ -42,6 +45,7 @@ class Runner {
   absl::StatusOr<Next> StartUpdate(Slot running);
   absl::StatusOr<Next> CheckUpdate(Slot running);
   absl::StatusOr<Next> ApplyUpdate(Slot running);
+  absl::StatusOr<Next> SealUpdate();
   absl::StatusOr<Next> RevertUpdate();
   absl::StatusOr<Next> EndUpdate();
   // The Update Manager's record becomes `next`, as a whole.
@@ -56,14 +60,33 @@ class Runner {
   Slot running_ = Slot::kNone;
 };
 
-absl::StatusOr<Decision> Runner::Boot() {
-  unit_.Reset();
+absl::StatusOr<Decision> Runner::DecideAndSave() {
   const LoadedRecord loaded = unit_.LoadRecord();
   Decision decision = Decide(loaded);
   if (decision.write) {
     BootRecord record = decision.record;
     if (broken_ == Broken::kDoesNotCount) record.attempts_left = loaded.record.attempts_left;
     RETURN_IF_ERROR(unit_.SaveRecord(loaded, record));
+  }
+  return decision;
+}
+
+absl::Status Runner::LeaveDecayed(Slot slot) {
+  if (broken_ == Broken::kBootsDecayed) return absl::OkStatus();
+  const LoadedRecord loaded = unit_.LoadRecord();
+  BootRecord record = loaded.record;
+  if (MarkUnbootable(record, slot) != ChangeResult::kDone)
+    return absl::InternalError("no other slot is known to be good");
+  ++record.sequence;
+  return unit_.SaveRecord(loaded, record);
+}
+
+absl::StatusOr<Decision> Runner::Boot() {
+  unit_.Reset();
+  ASSIGN_OR_RETURN(Decision decision, DecideAndSave());
+  if (decision.slot != Slot::kNone && (state_.decayed & VersionBit(unit_.ReadImage(decision.slot))) != 0) {
+    RETURN_IF_ERROR(LeaveDecayed(decision.slot));
+    ASSIGN_OR_RETURN(decision, DecideAndSave());
   }
   RETURN_IF_ERROR(JudgeBoot(decision));
   return decision;
@@ -77,14 +100,23 @@ absl::Status Runner::JudgeBoot(const Decision& decision) {
   if ((state_.checked & VersionBit(version)) == 0) {
     return absl::FailedPreconditionError(absl::StrCat(what, " is booted, and version ", version, " was never checked"));
   }
-  if (decision.reason != BootReason::kTrial && (state_.proven & VersionBit(version)) == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(what, " is booted for good, and version ", version, " was never found good"));
+  if ((state_.decayed & VersionBit(version)) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(what, " is booted, and version ", version, " has decayed"));
+  }
+  if (decision.reason == BootReason::kTrial) {
+    if (state_.cancelled) return absl::FailedPreconditionError(absl::StrCat(what, " is booted, and was cancelled"));
+  } else if (version != state_.committed && !(state_.stage == Stage::kCommitted && version == NewVersion())) {
+    return absl::FailedPreconditionError(absl::StrCat(what, " is booted for good with version ", version,
+                                                      ", and version ", state_.committed, " was committed last"));
   }
   return JudgeRecord(decision.record);
 }
 
 absl::Status Runner::JudgeRecord(const BootRecord& record) {
+  if (record.security_counter < state_.sealed) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the security counter was ", state_.sealed, ", and is ", record.security_counter));
+  }
   for (const Slot slot : {Slot::kA, Slot::kB}) {
     if (!record.IsConfirmed(slot)) continue;
     const uint32_t version = unit_.ReadImage(slot);
@@ -93,7 +125,7 @@ absl::Status Runner::JudgeRecord(const BootRecord& record) {
           "slot ", SlotName(slot), " is confirmed, and holds ",
           version == 0 ? "no whole image" : absl::StrCat("version ", version, ", which was never found good")));
     }
-    if (slot == record.active && record.security_counter > version) {
+    if (slot == record.active && record.security_counter > version && (state_.decayed == 0)) {
       return absl::FailedPreconditionError(
           absl::StrCat("version ", version, " is confirmed, and the counter is at ", record.security_counter));
     }
@@ -105,6 +137,16 @@ absl::Status Runner::JudgeEnd() {
   ASSIGN_OR_RETURN(const BootState end, unit_.control().Read());
   if (end.trial.has_value()) return absl::FailedPreconditionError("all is over, and a slot is on trial");
   if (end.confirmed != running_) return absl::FailedPreconditionError("all is over, and what runs is not confirmed");
+  // Whoever cuts the power often enough can use up the boots of a good image.
+  for (uint32_t update = 0; update < campaign_.updates.size(); ++update) {
+    const bool committed = (state_.ever_committed & VersionBit(2 + update)) != 0;
+    const Behaviour behaviour = campaign_.updates[update];
+    const bool good = behaviour == Behaviour::kGood || behaviour == Behaviour::kDecays;
+    if (committed && !good) return absl::FailedPreconditionError("all is over, and a bad update was committed");
+    if (!committed && good && state_.cuts < kAttempts) {
+      return absl::FailedPreconditionError(absl::StrCat("all is over, and good update ", update, " was not committed"));
+    }
+  }
   return JudgeRecord(unit_.LoadRecord().record);
 }
 
@@ -131,11 +173,8 @@ absl::StatusOr<Runner::Next> Runner::BeginUpdate(Slot running) {
 
 absl::StatusOr<Runner::Next> Runner::PrepareUpdate() {
   BootControl& control = unit_.control();
-  if (broken_ == Broken::kArmsBeforeImage) {
-    RETURN_IF_ERROR(control.SetTrial(state_.target, kAttempts));
-  } else if (broken_ != Broken::kKeepsOldConfirmed) {
-    RETURN_IF_ERROR(control.MarkUnbootable(state_.target));
-  }
+  if (broken_ != Broken::kKeepsOldConfirmed) RETURN_IF_ERROR(control.MarkUnbootable(state_.target));
+  if (broken_ == Broken::kArmsBeforeImage) RETURN_IF_ERROR(control.SetTrial(state_.target, kAttempts));
   RETURN_IF_ERROR(unit_.WriteImage(state_.target, NewVersion(), broken_ != Broken::kDoesNotSyncImage));
   state_.checked |= VersionBit(NewVersion());
   RETURN_IF_ERROR(Note(Stage::kPrepared));
@@ -145,6 +184,7 @@ absl::StatusOr<Runner::Next> Runner::PrepareUpdate() {
 absl::StatusOr<Runner::Next> Runner::StartUpdate(Slot running) {
   if (running != state_.target) {
     state_.crashes = 0;
+    state_.cancelled = false;
     RETURN_IF_ERROR(unit_.control().SetTrial(state_.target, kAttempts));
   }
   RETURN_IF_ERROR(Note(Stage::kStarted));
@@ -157,13 +197,14 @@ absl::StatusOr<Runner::Next> Runner::CheckUpdate(Slot running) {
     return Next::kGoOn;
   }
   if (broken_ == Broken::kConfirmsUnchecked) RETURN_IF_ERROR(unit_.control().Confirm(running));
-  if (!state_.rearmed) {
+  if (!state_.rearmed && broken_ != Broken::kConfirmsUnchecked) {
     CampaignState next = state_;
     next.rearmed = true;
     RETURN_IF_ERROR(Note(next));
     RETURN_IF_ERROR(unit_.control().RearmAttempts(running, kAttempts));
   }
-  if (BehaviourOf(NewVersion()) == Behaviour::kGood) {
+  if (const Behaviour behaviour = BehaviourOf(NewVersion());
+      behaviour == Behaviour::kGood || behaviour == Behaviour::kDecays) {
     CampaignState next = state_;
     next.stage = Stage::kCommitted;
     next.proven |= VersionBit(NewVersion());
@@ -181,14 +222,36 @@ absl::StatusOr<Runner::Next> Runner::ApplyUpdate(Slot running) {
     RETURN_IF_ERROR(control.SetTrial(state_.target, kAttempts));
     return Next::kReset;
   }
-  RETURN_IF_ERROR(control.Confirm(running));
-  RETURN_IF_ERROR(control.RaiseSecurityCounter(NewVersion()));
-  return EndUpdate();
+  if (broken_ != Broken::kForgetsConfirm) RETURN_IF_ERROR(control.Confirm(running));
+  CampaignState next = state_;
+  next.stage = Stage::kSealing;
+  next.committed = static_cast<uint8_t>(NewVersion());
+  next.ever_committed |= VersionBit(NewVersion());
+  RETURN_IF_ERROR(Note(next));
+  return Next::kGoOn;
+}
+
+// The rollback window ends; whatever decays does so later.
+absl::StatusOr<Runner::Next> Runner::SealUpdate() {
+  const bool decays = BehaviourOf(NewVersion()) == Behaviour::kDecays;
+  if (!decays) {
+    RETURN_IF_ERROR(unit_.control().RaiseSecurityCounter(NewVersion()));
+    state_.sealed = NewVersion();
+    return EndUpdate();
+  }
+  CampaignState next = state_;
+  next.decayed |= VersionBit(NewVersion());
+  next.committed = static_cast<uint8_t>(unit_.ReadImage(Other(running_)));
+  next.stage = Stage::kIdle;
+  ++next.update;
+  RETURN_IF_ERROR(Note(next));
+  return Next::kReset;
 }
 
 absl::StatusOr<Runner::Next> Runner::RevertUpdate() {
   BootControl& control = unit_.control();
-  RETURN_IF_ERROR(control.CancelTrial());
+  if (broken_ != Broken::kForgetsCancel) RETURN_IF_ERROR(control.CancelTrial());
+  state_.cancelled = true;
   ASSIGN_OR_RETURN(const BootState boot, control.Read());
   if (boot.confirmed != running_) return Next::kReset;
   RETURN_IF_ERROR(control.MarkUnbootable(state_.target));
@@ -216,6 +279,8 @@ absl::StatusOr<Runner::Next> Runner::Step(Slot running) {
       return CheckUpdate(running);
     case Stage::kCommitted:
       return ApplyUpdate(running);
+    case Stage::kSealing:
+      return SealUpdate();
     case Stage::kReverting:
       break;
   }
@@ -226,6 +291,7 @@ Outcome Runner::Run() {
   Outcome outcome;
   const auto end = [&](const absl::Status& status) {
     outcome.kind = power_.on() ? Outcome::Kind::kViolation : Outcome::Kind::kPowerCut;
+    if (!power_.on()) ++state_.cuts;
     if (power_.on()) outcome.violation = std::string(status.message());
     return outcome;
   };
@@ -244,6 +310,7 @@ Outcome Runner::Run() {
     }
     Next next = Next::kGoOn;
     while (next == Next::kGoOn) {
+      if (const absl::Status good = JudgeRecord(unit_.LoadRecord().record); !good.ok()) return end(good);
       const absl::StatusOr<Next> step = Step(running_);
       if (!step.ok()) return end(step.status());
       next = *step;
@@ -259,6 +326,7 @@ const std::vector<Campaign>& Campaigns() {
       {"two-good", {Behaviour::kGood, Behaviour::kGood}},
       {"crash-then-good", {Behaviour::kCrashes, Behaviour::kGood}},
       {"reverted-then-good", {Behaviour::kFailsCheck, Behaviour::kGood}},
+      {"decayed-then-good", {Behaviour::kDecays, Behaviour::kGood}},
       {"good-then-crash-then-good", {Behaviour::kGood, Behaviour::kCrashes, Behaviour::kGood}},
   };
   return *campaigns;

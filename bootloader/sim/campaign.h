@@ -22,6 +22,8 @@ enum class Behaviour : uint8_t {
   kCrashes,
   // Runs, but the check of it fails: it is reverted.
   kFailsCheck,
+  // Is good and confirmed; later its bytes decay, and the bootloader's own check of it fails.
+  kDecays,
 };
 
 struct Campaign {
@@ -32,7 +34,7 @@ struct Campaign {
 const std::vector<Campaign>& Campaigns();
 
 struct CampaignState {
-  enum class Stage : uint8_t { kIdle, kPreparing, kPrepared, kStarted, kCommitted, kReverting };
+  enum class Stage : uint8_t { kIdle, kPreparing, kPrepared, kStarted, kCommitted, kSealing, kReverting };
 
   // ---- What the Update Manager's record holds ----
   // The update under way; its image has version 2 + update.
@@ -42,12 +44,23 @@ struct CampaignState {
   bool rearmed = false;
 
   // ---- What the judge has seen; bit n: version n ----
-  // Written as a whole and read back.
+  // Written as a whole.
   uint32_t checked = 2;
   // Found good while it ran, before anybody confirmed it.
   uint32_t proven = 2;
   // Boots of an image that crashes, since it was put on trial.
   uint8_t crashes = 0;
+  // The version that is booted when nothing is on trial.
+  uint8_t committed = 1;
+  // Every version that was ever that.
+  uint32_t ever_committed = 2;
+  // Their bytes are bad now.
+  uint32_t decayed = 0;
+  // The trial was cancelled: nothing on trial may be booted.
+  bool cancelled = false;
+  // What the security counter was raised to.
+  uint32_t sealed = 0;
+  uint32_t cuts = 0;
 };
 
 struct Outcome {

@@ -42,9 +42,10 @@ void FlashModel::TearErase(std::span<uint8_t> sector, uint32_t tear) {
   const uint32_t unit = geometry_.program_size;
   const uint32_t steps = geometry_.sector_size / unit;
   if (tear <= steps) {
-    std::fill_n(sector.begin(), tear * unit, geometry_.erased);
+    std::fill_n(sector.begin(), size_t{tear} * unit, geometry_.erased);
   } else if (tear < 2 * steps) {
-    std::fill(sector.end() - (tear - steps) * unit, sector.end(), geometry_.erased);
+    const std::span<uint8_t> tail = sector.last(size_t{tear - steps} * unit);
+    std::fill(tail.begin(), tail.end(), geometry_.erased);
   } else {
     for (uint8_t& byte : sector) byte = Mix(byte, geometry_.erased, kBits[tear - 2 * steps]);
   }

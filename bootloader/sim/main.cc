@@ -110,6 +110,11 @@ int Replay(const Options& options) {
   const std::optional<Finding> finding =
       Explorer(scenario.medium, scenario.campaign, ToBroken(options.broken)).Replay(*cuts, totals);
   if (finding.has_value()) return Report(scenario, options, *finding);
+  if (totals.cuts < cuts->size()) {
+    std::cerr << absl::StreamFormat("tandem-boot-sim: only %d of %d cuts came about: the campaign has fewer changes\n",
+                                    totals.cuts, cuts->size());
+    return 2;
+  }
   std::cout << absl::StreamFormat("the unit came through: %d cuts, %d boots\n", totals.cuts, totals.boots);
   return 0;
 }
@@ -159,7 +164,9 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   app.set_version_flag("--version", TANDEM_VERSION);
   Options options;
-  app.add_option("--cuts", options.cuts, "Go on at random until the power was cut this often")->capture_default_str();
+  app.add_option("--cuts", options.cuts, "Go on at random until the power was cut this often")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{0}, uint64_t{1000000000000}));
   app.add_option("--seed", options.seed, "Of the random places")->capture_default_str();
   app.add_option("--medium", options.medium, "Only this one")->check(CLI::IsMember(Names(/*media=*/true)));
   app.add_option("--campaign", options.campaign, "Only this one")->check(CLI::IsMember(Names(/*media=*/false)));

@@ -39,21 +39,45 @@ uint32_t VersionOf(const std::string& bytes) {
   return 0;
 }
 
-// The copy whose turn it is not.
-LoadedRecord Overwriting(LoadedRecord loaded) {
-  loaded.copy = static_cast<uint8_t>(1 - loaded.copy);
-  return loaded;
-}
-
 absl::Status ToStatus(FlashResult result) {
   if (result == FlashResult::kOk) return absl::OkStatus();
   return absl::InternalError(FlashResultText(result));
 }
 
+// FlashRecordStore, with the mistakes that a store can have.
+class NorStore {
+ public:
+  NorStore(Flash& flash, Broken broken) : flash_(flash), store_(flash, 0, kNorSector), broken_(broken) {}
+
+  LoadedRecord Load() {
+    const LoadedRecord loaded = store_.Load();
+    if (broken_ != Broken::kTakesOlderCopy || loaded.state != RecordState::kValid) return loaded;
+    EncodedRecord other{};
+    BootRecord older;
+    const auto copy = static_cast<uint8_t>(1 - loaded.copy);
+    if (flash_.Read(copy * kNorSector, other) != FlashResult::kOk || Decode(other, older) != CopyState::kValid) {
+      return loaded;
+    }
+    return {RecordState::kValid, older, copy};
+  }
+
+  absl::Status Save(LoadedRecord loaded, BootRecord record) {
+    // The copy whose turn it is not.
+    if (broken_ == Broken::kOverwritesNewestCopy) loaded.copy = static_cast<uint8_t>(1 - loaded.copy);
+    if (broken_ == Broken::kLosesCounter && record.trial != Slot::kNone) record.security_counter = 0;
+    return ToStatus(store_.Save(loaded, record));
+  }
+
+ private:
+  Flash& flash_;
+  FlashRecordStore store_;
+  const Broken broken_;
+};
+
 // What the MCU's application does when it is asked for a change.
 class FlashBootControl final : public PolicyBootControl {
  public:
-  FlashBootControl(FlashRecordStore& store, Broken broken) : store_(store), broken_(broken) {}
+  explicit FlashBootControl(NorStore& store) : store_(store) {}
 
  protected:
   absl::StatusOr<BootRecord> LoadRecord() override {
@@ -62,18 +86,16 @@ class FlashBootControl final : public PolicyBootControl {
     return loaded.record;
   }
   absl::Status ChangeRecord(const Change& change) override {
+    ASSIGN_OR_RETURN(BootRecord record, LoadRecord());
     const LoadedRecord loaded = store_.Load();
-    if (loaded.state == RecordState::kLost) return absl::DataLossError("the boot record is lost");
-    BootRecord record = loaded.record;
     RETURN_IF_ERROR(change(record));
     if (record == loaded.record) return absl::OkStatus();
     ++record.sequence;
-    return ToStatus(store_.Save(broken_ == Broken::kOverwritesNewestCopy ? Overwriting(loaded) : loaded, record));
+    return store_.Save(loaded, record);
   }
 
  private:
-  FlashRecordStore& store_;
-  const Broken broken_;
+  NorStore& store_;
 };
 
 class NorUnit final : public SimUnit {
@@ -84,13 +106,12 @@ class NorUnit final : public SimUnit {
                 .program_size = medium.granularity,
                 .erased = medium.erased},
                power),
-        store_(flash_, 0, kNorSector),
-        broken_(broken),
-        control_(store_, broken) {}
+        store_(flash_, broken),
+        control_(store_) {}
 
   LoadedRecord LoadRecord() override { return store_.Load(); }
   absl::Status SaveRecord(const LoadedRecord& loaded, const BootRecord& record) override {
-    return ToStatus(store_.Save(broken_ == Broken::kOverwritesNewestCopy ? Overwriting(loaded) : loaded, record));
+    return store_.Save(loaded, record);
   }
   BootControl& control() override { return control_; }
 
@@ -116,8 +137,7 @@ class NorUnit final : public SimUnit {
   static uint32_t SlotAt(Slot slot) { return 2 * kNorSector + (slot == Slot::kA ? 0 : kNorSlot); }
 
   FlashModel flash_;
-  FlashRecordStore store_;
-  const Broken broken_;
+  NorStore store_;
   FlashBootControl control_;
 };
 
@@ -176,9 +196,19 @@ std::string BrokenName(Broken broken) {
     case Broken::kConfirmsUnchecked:
       return "confirms-unchecked";
     case Broken::kDoesNotSyncImage:
+      return "does-not-sync-image";
+    case Broken::kTakesOlderCopy:
+      return "takes-older-copy";
+    case Broken::kLosesCounter:
+      return "loses-counter";
+    case Broken::kForgetsConfirm:
+      return "forgets-confirm";
+    case Broken::kForgetsCancel:
+      return "forgets-cancel";
+    case Broken::kBootsDecayed:
       break;
   }
-  return "does-not-sync-image";
+  return "boots-decayed";
 }
 
 std::string Medium::Name() const {

@@ -34,10 +34,21 @@ enum class Broken : uint8_t {
   kConfirmsUnchecked,
   // The image is not synced before the slot is put on trial; for a disk.
   kDoesNotSyncImage,
+  // Of two good copies of the record the older one counts; for NOR.
+  kTakesOlderCopy,
+  // A change loses the security counter; for NOR.
+  kLosesCounter,
+  // The good image on trial is never confirmed.
+  kForgetsConfirm,
+  // A trial that is given up is not cancelled.
+  kForgetsCancel,
+  // A slot whose image has decayed is booted all the same.
+  kBootsDecayed,
 };
-inline constexpr std::array kAllBroken = {Broken::kOverwritesNewestCopy, Broken::kDoesNotCount,
-                                          Broken::kArmsBeforeImage,      Broken::kKeepsOldConfirmed,
-                                          Broken::kConfirmsUnchecked,    Broken::kDoesNotSyncImage};
+inline constexpr std::array kAllBroken = {
+    Broken::kOverwritesNewestCopy, Broken::kDoesNotCount,     Broken::kArmsBeforeImage, Broken::kKeepsOldConfirmed,
+    Broken::kConfirmsUnchecked,    Broken::kDoesNotSyncImage, Broken::kTakesOlderCopy,  Broken::kLosesCounter,
+    Broken::kForgetsConfirm,       Broken::kForgetsCancel,    Broken::kBootsDecayed};
 std::string BrokenName(Broken broken);
 
 struct Medium {
