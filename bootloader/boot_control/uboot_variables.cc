@@ -93,7 +93,8 @@ Variables VariablesFromRecord(const BootRecord& record) {
   const Slot first = record.trial == Slot::kNone ? record.active : record.trial;
   Variables variables = {{kOrder, absl::StrCat(SlotName(first), " ", SlotName(Other(first)))},
                          {kTrial, record.trial == Slot::kNone ? "" : SlotName(record.trial)},
-                         {kSecurity, absl::StrCat(record.security_counter)}};
+                         {kSecurity, absl::StrCat(record.security_counter)},
+                         {"tandem_state", "1"}};
   std::string confirmed;
   for (const Slot slot : {Slot::kA, Slot::kB}) {
     const uint8_t left = !record.IsBootable(slot) ? 0 : slot == record.trial ? record.attempts_left : kDefaultLeft;

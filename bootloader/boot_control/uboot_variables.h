@@ -9,6 +9,7 @@
 //   tandem_trial      the slot on trial, "A" or "B"; empty or missing: none
 //   tandem_confirmed  the slots whose bytes have proven themselves, "A B"; missing: the active one
 //   tandem_security   the security counter, decimal; missing: 0
+//   tandem_state      1: these variables are the unit's, not those that U-Boot was built with
 //
 // Only a trial boot is counted. With RAUC's own script every boot is, so that a good slot can run out.
 #ifndef TANDEM_BOOTLOADER_BOOT_CONTROL_UBOOT_VARIABLES_H_

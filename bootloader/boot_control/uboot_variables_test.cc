@@ -22,7 +22,8 @@ TEST(UbootVariablesTest, ATrialIsReadAsRaucWouldBootIt) {
                                   {"BOOT_B_LEFT", "2"},
                                   {"tandem_trial", "B"},
                                   {"tandem_confirmed", "A"},
-                                  {"tandem_security", "0"}}));
+                                  {"tandem_security", "0"},
+                                  {"tandem_state", "1"}}));
 }
 
 // Every record that changes of any kind can lead to.

@@ -7,7 +7,7 @@
 #   tandem_block_0  first block of copy 0; tandem_block_1 of copy 1
 #   tandem_blocks   blocks of one copy
 #   tandem_memory   memory for three copies and 16 bytes
-setenv tandem_names BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT tandem_trial tandem_confirmed tandem_security
+setenv tandem_names BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT tandem_trial tandem_confirmed tandem_security tandem_state
 setexpr tandem_size ${tandem_blocks} * 200
 setexpr tandem_data_size ${tandem_size} - 5
 setexpr tandem_at_0 ${tandem_memory} + 10

@@ -46,6 +46,20 @@ class UbootTest : public testing::Test {
   }
   std::string Console() { return FileSystem::Real().ReadFile(machine_.folder + "/uboot-console.log").value_or(""); }
   boot::UbootBootControl Control() { return {FileSystem::Real(), machine_.folder + "/fw_env.config"}; }
+  // Other scripts, and more lines in the board's environment.
+  void UseBoard(const std::string& lines, const std::string& script = "boot-blocks.scr") {
+    const std::string scripts = machine_.folder + "/scripts";
+    std::filesystem::remove_all(scripts);
+    std::filesystem::create_directory(scripts);
+    std::filesystem::copy(TANDEM_UBOOT_SCRIPTS "/test_kernel.img", scripts + "/test_kernel.img");
+    std::filesystem::copy(std::string(TANDEM_UBOOT_SCRIPTS "/") + script, scripts + "/boot-blocks.scr");
+    const std::string board = FileSystem::Real().ReadFile(TANDEM_UBOOT_SOURCES "/qemu-arm64.env").value();
+    std::ofstream(scripts + "/board.env") << board << lines << "\n";
+    ASSERT_TRUE(RunCommandOk({.argv = {"mkenvimage", "-s", "0x40000", "-o", scripts + "/environment.img",
+                                       scripts + "/board.env"}})
+                    .ok());
+    machine_.scripts = scripts;
+  }
   void WriteDisk(uint64_t at, const std::string& bytes) {
     auto disk = FileSystem::Real().Open(machine_.disk, FileSystem::OpenMode::kReadWrite).value();
     ASSERT_TRUE(disk->WriteAt(at, bytes).ok());
@@ -136,6 +150,65 @@ TEST_F(UbootTest, SurvivesAHundredPowerCutsDuringUpdates) {
   EXPECT_GT(cut, 0);
   EXPECT_GT(booted_new, 0);
   std::cout << TANDEM_UBOOT_CYCLES << " cycles, " << cut << " with a power cut in the boot, seed " << seed << "\n";
+}
+
+TEST_F(UbootTest, AStateThatCannotBeSavedBeginsNoTrialAndBootsWhatIsConfirmed) {
+  auto control = Control();
+  ASSERT_TRUE(control.SetTrial(Slot::kB, 3).ok());
+  machine_.disk_is_read_only = true;
+  EXPECT_EQ(Boot(), Slot::kA);
+  EXPECT_THAT(Console(), HasSubstr("tandem: the state cannot be saved"));
+  machine_.disk_is_read_only = false;
+  ASSERT_TRUE(control.Confirm(Slot::kB).ok());
+  ASSERT_TRUE(control.MarkUnbootable(Slot::kB).ok()) << "A is good, too";
+  machine_.disk_is_read_only = true;
+  EXPECT_EQ(Boot(), Slot::kA);
+  // The active slot is unbootable, and the record cannot be changed to say that the other one is active.
+  machine_.disk_is_read_only = false;
+  ASSERT_TRUE(
+      sim::FormatUbootDisk(machine_, {{"BOOT_A_LEFT", "0"}, {"tandem_confirmed", "A B"}, {"tandem_state", "1"}}).ok());
+  machine_.disk_is_read_only = true;
+  EXPECT_EQ(Boot(), Slot::kB);
+}
+
+TEST_F(UbootTest, AnActiveSlotThatCannotBeLoadedIsLeftForTheOtherGoodOne) {
+  UseBoard(
+      "tandem_boot=if test ${tandem_slot} = B; then setenv bootargs rauc.slot=B; booti 42000000 - ${fdtcontroladdr}; "
+      "else false; fi");
+  ASSERT_TRUE(sim::FormatUbootDisk(machine_, {{"tandem_confirmed", "A B"}, {"tandem_state", "1"}}).ok());
+  EXPECT_EQ(Boot(), Slot::kB);
+  EXPECT_THAT(Console(), HasSubstr("tandem: slot A cannot be booted"));
+  const BootState state = Control().Read().value();
+  EXPECT_EQ(state.confirmed, Slot::kB);
+  EXPECT_TRUE(state.a_unbootable);
+  EXPECT_EQ(Boot(), Slot::kB);
+}
+
+TEST_F(UbootTest, TheOnlyGoodSlotThatCannotBeLoadedEndsInRecoveryNotInALoop) {
+  UseBoard("tandem_boot=false");
+  const auto slot = sim::BootUboot(machine_, kBootTime);
+  EXPECT_TRUE(absl::IsFailedPrecondition(slot.status())) << slot.status();
+  EXPECT_THAT(Console(), HasSubstr("tandem: recovery: nothing can be booted"));
+  EXPECT_FALSE(Control().Read()->a_unbootable) << "it may be good again";
+}
+
+TEST_F(UbootTest, NonsenseInTheVariablesBeginsNoTrial) {
+  for (const boot::Variables& nonsense :
+       {boot::Variables{{"tandem_trial", "C"}}, boot::Variables{{"tandem_trial", "B"}, {"BOOT_B_LEFT", "x"}},
+        boot::Variables{{"tandem_trial", "B"}, {"BOOT_B_LEFT", "10"}}, boot::Variables{{"BOOT_ORDER", "X Y"}},
+        boot::Variables{{"BOOT_A_LEFT", "99"}}}) {
+    ASSERT_TRUE(sim::FormatUbootDisk(machine_, nonsense).ok());
+    EXPECT_EQ(Boot(), Slot::kA) << nonsense.begin()->first << "=" << nonsense.begin()->second;
+  }
+}
+
+// U-Boot's own environment as the storage; the one of the package cannot save it, so only the way there is proven.
+TEST_F(UbootTest, TheEnvironmentThatUbootWasBuiltWithIsNotTakenForTheState) {
+  UseBoard("BOOT_ORDER=B A\ntandem_confirmed=A B\ntandem_state=1", "boot-environment.scr");
+  EXPECT_EQ(Boot(), Slot::kB);
+  UseBoard("BOOT_ORDER=B A\ntandem_confirmed=A B", "boot-environment.scr");
+  EXPECT_FALSE(sim::BootUboot(machine_, kBootTime).ok());
+  EXPECT_THAT(Console(), HasSubstr("tandem: recovery: neither copy of the state can be read"));
 }
 
 // The table in U-Boot's words decides as the table in C++, for every state there is.

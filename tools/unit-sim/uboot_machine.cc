@@ -61,7 +61,8 @@ Command QemuCommand(const UbootMachine& machine, absl::Duration timeout) {
                    "-drive",
                    Drive(FlashPath(machine), "if=pflash,unit=1"),
                    "-drive",
-                   Drive(machine.disk, "if=none,id=disk,cache=writethrough"),
+                   Drive(machine.disk, machine.disk_is_read_only ? "if=none,id=disk,readonly=on"
+                                                                 : "if=none,id=disk,cache=writethrough"),
                    "-device",
                    "virtio-blk-device,drive=disk",
                    "-device",

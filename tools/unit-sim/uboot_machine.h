@@ -22,6 +22,8 @@ struct UbootMachine {
   std::string scripts;
   // Where it may write: console.log, and the flash with the environment.
   std::string folder;
+  // The disk refuses to be written.
+  bool disk_is_read_only = false;
 };
 
 // Where the copies are on the disk; the words are those of fw_env.config.
