@@ -89,6 +89,19 @@ TEST_F(CheckConfigTest, RefusesWhatTheStartWouldRefuse) {
                 "/none");
 }
 
+TEST_F(CheckConfigTest, RefusesADeviceThatTwoThingsWouldWrite) {
+  ExpectRefused("boot_record: /dev/boot", "boot_record: /dev/a",
+                "UM os: rootfs.boot_record is /dev/a, which is also UM os: rootfs.slot_a");
+  ExpectRefused("slot_b: /dev/b", "slot_b: /dev/../dev/a", "which is also UM os: rootfs.slot_a");
+  const std::string bootloader = R"(  - node_id: loader
+    state_dir: FOLDER/loader
+    bootloader: {component_type: u-boot, copy_a: /dev/c, copy_b: /dev/b, boot_record: /dev/d, rom_fallback: ROM}
+  - node_id: models
+)";
+  ExpectRefused("  - node_id: models\n", absl::StrReplaceAll(bootloader, {{"FOLDER", folder_}}),
+                "UM loader: bootloader.copy_b is /dev/b, which is also UM os: rootfs.slot_b");
+}
+
 TEST_F(CheckConfigTest, RefusesAMicrocontrollerThatCannotBeReached) {
   const std::string serial = "serial: {path: /dev/ttyACM0, baud: 1000000}";
   ExpectRefused("      component_type: motor-mcu\n", "", "\"mcu.component_type\" is missing");

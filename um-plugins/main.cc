@@ -13,6 +13,7 @@
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
 #include "um-plugins/bootloader/make_bootloader_plugin.h"
+#include "um-plugins/exclusive_places.h"
 #include "um-plugins/mcu/mcu_plugin.h"
 #include "um-plugins/payload/payload_plugin.h"
 #include "um-plugins/rootfs/make_rootfs_plugin.h"
@@ -123,6 +124,7 @@ absl::Status Check(const UmProcessConfig& config) {
       return absl::InvalidArgumentError(absl::StrCat("state_dir ", um.state_dir(), " is used by two UMs"));
     }
   }
+  RETURN_IF_ERROR(plugins::CheckExclusivePlaces(config));
   RETURN_IF_ERROR(um::OpenChannelToCm(config.cm(), config.tls()).status());
   for (const UmConfig& um : config.ums()) {
     RETURN_IF_ERROR(Annotate(LoadTrust(um).status(), absl::StrCat("UM ", um.node_id())));

@@ -56,7 +56,8 @@ class BootControl {
   // The next boot is of the confirmed slot.
   virtual absl::Status CancelTrial() = 0;
 
-  // The bootloader refuses images with a lower security version. Never falls; a lower value changes nothing.
+  // Images with a lower security version are refused: by the Update Manager, and by a bootloader that checks images
+  // (bootloader/mcu; not by U-Boot). Never falls; a lower value changes nothing.
   virtual absl::Status RaiseSecurityCounter(uint64_t value) = 0;
 };
 

@@ -20,7 +20,11 @@ std::string AsText(const EncodedRecord& bytes) { return {bytes.begin(), bytes.en
 
 absl::Status BootRecordStore::Create(const BootRecord& record) {
   const std::string copy = AsText(Encode(record));
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs_.Open(path_, FileSystem::OpenMode::kCreate));
+  if (!fs_.Exists(path_)) {
+    // As a whole, or not at all.
+    return fs_.WriteFileAtomically(path_, copy + std::string(kRecordCopyDistance - copy.size(), '\0') + copy);
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs_.Open(path_, FileSystem::OpenMode::kReadWrite));
   for (const uint64_t offset : {uint64_t{0}, kRecordCopyDistance}) {
     RETURN_IF_ERROR(file->WriteAt(offset, copy));
     RETURN_IF_ERROR(file->Sync());

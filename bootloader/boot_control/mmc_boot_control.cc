@@ -20,6 +20,9 @@ absl::StatusOr<LoadedRecord> MmcBootControl::Load() {
     BootRecord factory;
     ASSIGN_OR_RETURN(factory.active, selector_->Selected());
     factory.confirmed = Bit(factory.active);
+    // As the first boot of a unit writes it: what a power cut leaves of it in a raw partition is known for what it is.
+    factory.sequence = 1;
+    factory.last_chosen = factory.active;
     RETURN_IF_ERROR(Annotate(store_.Create(factory), "make the record of the bootloader's copies"));
     loaded = store_.Load();
   }

@@ -82,6 +82,28 @@ TEST_F(MmcBootControlTest, APowerCutNeverLeavesAnUnprovenCopySelectedUnknown) {
   }
 }
 
+TEST_F(MmcBootControlTest, APowerCutInTheFirstWriteOfTheRecordLosesNothing) {
+  for (const bool raw_partition : {false, true}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      for (uint64_t call = 1;; ++call) {
+        FakeFileSystem fs;
+        fs.Put("/data/keep", "");
+        if (raw_partition) fs.PutDevice(kState, 8192);
+        FakeMmc mmc;
+        MmcBootControl control(fs, kState, std::make_unique<FakeBootPartitionSelector>(mmc));
+        fs.CutPowerAtCall(call, seed * 100 + call);
+        (void)control.Read();
+        const bool cut = fs.power_lost();
+        fs.Reboot();
+        const auto state = control.Read();
+        ASSERT_TRUE(state.ok()) << "raw " << raw_partition << " call " << call << ": " << state.status();
+        ASSERT_EQ(*state, BootState());
+        if (!cut) break;
+      }
+    }
+  }
+}
+
 TEST_F(MmcBootControlTest, ALostRecordIsDataLossWithTheWayOut) {
   fs_.Put(kState, std::string(8192, 'x'));
   EXPECT_TRUE(absl::IsDataLoss(control_.Read().status()));

@@ -26,6 +26,9 @@ bool IsAll(std::span<const uint8_t> bytes, uint8_t value) {
   return true;
 }
 
+// Sequence numbers may wrap.
+bool IsNewer(uint32_t one, uint32_t other) { return static_cast<int32_t>(one - other) > 0; }
+
 bool IsSlot(uint8_t value) { return value <= 1; }
 bool IsSlotOrNone(uint8_t value) { return value <= 1 || value == 0xff; }
 
@@ -121,8 +124,13 @@ LoadedRecord Choose(std::span<const uint8_t> copy0, std::span<const uint8_t> cop
   const CopyState state0 = Decode(copy0, record0);
   const CopyState state1 = Decode(copy1, record1);
   if (state0 == CopyState::kValid && state1 == CopyState::kValid) {
-    const bool second_is_newer = static_cast<int32_t>(record1.sequence - record0.sequence) > 0;
+    const bool second_is_newer = IsNewer(record1.sequence, record0.sequence);
     return {RecordState::kValid, second_is_newer ? record1 : record0, uint8_t{second_is_newer}};
+  }
+  // What newer software has decided is not undone by what it decided before.
+  if ((state0 == CopyState::kTooNew && state1 == CopyState::kValid && IsNewer(Get32(copy0, 8), record1.sequence)) ||
+      (state1 == CopyState::kTooNew && state0 == CopyState::kValid && IsNewer(Get32(copy1, 8), record0.sequence))) {
+    return {RecordState::kLost, BootRecord(), 1};
   }
   if (state0 == CopyState::kValid) return {RecordState::kValid, record0, 0};
   if (state1 == CopyState::kValid) return {RecordState::kValid, record1, 1};

@@ -70,7 +70,8 @@ enum class CopyState : uint8_t {
   kBlank,
   // Wrong magic, checksum or an impossible value.
   kInvalid,
-  // Whole, but made by software that this one is too old to understand.
+  // Whole, but made by software that this one is too old to understand. Of every format magic, both format bytes, size,
+  // sequence number and CRC-32 are where they are now.
   kTooNew,
 };
 
@@ -82,7 +83,7 @@ enum class RecordState : uint8_t {
   // A unit fresh from its maker; `record` is the factory record (A active and confirmed). Both copies are blank, or one
   // is and the other is what a power cut left of the first write ever, which the first boot makes.
   kBlank,
-  // Neither copy can be used: nothing is known about the slots.
+  // Neither copy can be used, or the newer one is too new to be understood: nothing is known about the slots.
   kLost,
 };
 

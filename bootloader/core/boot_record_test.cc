@@ -116,6 +116,15 @@ TEST(BootRecordTest, BlankAndLostAreToldApart) {
   EXPECT_EQ(Choose({}, {}).state, RecordState::kLost) << "too short to read";
 }
 
+TEST(BootRecordTest, ANewerDecisionThatCannotBeUnderstoodIsNotUndone) {
+  const EncodedRecord old_record = Encode({.sequence = 3});
+  const EncodedRecord too_new = WithBytes(Encode({.sequence = 4}), 5, 2);
+  EXPECT_EQ(Choose(old_record, too_new).state, RecordState::kLost);
+  EXPECT_EQ(Choose(too_new, old_record).state, RecordState::kLost);
+  // The unit went back to this software, which has decided since.
+  EXPECT_EQ(Choose(Encode({.sequence = 5}), too_new).record.sequence, 5);
+}
+
 TEST(BootRecordTest, ATornFirstWriteOfAFreshUnitLosesNothing) {
   BootRecord first{.sequence = 1, .last_chosen = Slot::kA};
   const EncodedRecord whole = Encode(first);

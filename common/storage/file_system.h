@@ -43,9 +43,15 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  enum class OpenMode { kReadOnly, kReadWrite, kCreate };
+  enum class OpenMode {
+    kReadOnly,
+    kReadWrite,
+    // As kReadWrite; a block device that is mounted, or in use in another exclusive way, is refused.
+    kReadWriteAlone,
+    // Makes an empty file when there is none; never truncates.
+    kCreate,
+  };
 
-  // kCreate makes an empty file when there is none; it never truncates.
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
 
   // The whole file; OUT_OF_RANGE when larger than `limit`.

@@ -90,8 +90,10 @@ class PosixFile : public File {
 
   absl::Status Sync() override {
     // The file's size is part of what fdatasync() keeps; only times are not.
-    if (RetryOnSignal([&] { return fdatasync(fd_.get()); }) < 0) return LastError("sync", path_);
-    return absl::OkStatus();
+    if (RetryOnSignal([&] { return fdatasync(fd_.get()); }) == 0) return absl::OkStatus();
+    // Raw flash (mtdchar) has no cache, and no sync.
+    if (errno == EINVAL && IsCharacterDevice()) return absl::OkStatus();
+    return LastError("sync", path_);
   }
 
   absl::StatusOr<uint64_t> Size() override {
@@ -112,6 +114,7 @@ class PosixFile : public File {
 
   absl::Status DropCache() override {
     RETURN_IF_ERROR(Sync());
+    if (IsCharacterDevice()) return absl::OkStatus();
     if (const int error = posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED); error != 0) {
       return ErrnoStatus(error, absl::StrCat("drop the cache of ", path_));
     }
@@ -119,6 +122,11 @@ class PosixFile : public File {
   }
 
  private:
+  bool IsCharacterDevice() const {
+    struct stat info {};
+    return fstat(fd_.get(), &info) == 0 && S_ISCHR(info.st_mode);
+  }
+
   FileDescriptor fd_;
   std::string path_;
 };
@@ -151,6 +159,8 @@ class PosixFileSystem : public FileSystem {
     int flags = O_CLOEXEC;
     if (mode == OpenMode::kReadOnly) flags |= O_RDONLY;
     if (mode == OpenMode::kReadWrite) flags |= O_RDWR;
+    // Without O_CREAT it means something for block devices only.
+    if (mode == OpenMode::kReadWriteAlone) flags |= O_RDWR | O_EXCL;
     if (mode == OpenMode::kCreate) flags |= O_RDWR | O_CREAT;
     FileDescriptor fd(RetryOnSignal([&] { return open(path.c_str(), flags, kFileMode); }));
     if (!fd.valid()) return LastError("open", path);
