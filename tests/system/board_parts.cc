@@ -147,7 +147,7 @@ std::string BoardParts::WrongWithMcu(const std::string& version) const {
   const std::string flash = ReadAll(McuFolder() + "/flash.bin");
   if (flash.size() != board::kFlash.size) return "MCU: the flash cannot be read; ";
   const boot::LoadedRecord loaded = boot::Choose(Bytes(flash, board::kLayout.record0, boot::kBootRecordSize),
-                                           Bytes(flash, board::kLayout.record1, boot::kBootRecordSize));
+                                                 Bytes(flash, board::kLayout.record1, boot::kBootRecordSize));
   if (loaded.state == boot::RecordState::kLost) return "MCU: its boot record is lost; ";
   const boot::BootRecord& record = loaded.record;
   if (record.trial != Slot::kNone) return absl::StrCat("MCU: ", SlotName(record.trial), " is left on trial; ");

@@ -1,11 +1,18 @@
 // Updates of a whole unit whose three components really boot: the root file system by U-Boot, U-Boot by a ROM, and the
 // firmware of a microcontroller.
 #include <cstdlib>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/system/board_parts.h"
@@ -16,6 +23,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 // A unit that is slow enough for each phase to be met.
 class BoardUnit {
@@ -40,13 +48,28 @@ class BoardUnit {
     EXPECT_TRUE(unit_.WaitFor([&] { return unit_.Versions() == std::set<std::string>{version}; }, absl::Seconds(20)))
         << "versions are " << testing::PrintToString(unit_.Versions()) << Story();
     EXPECT_EQ(board_->WhatIsWrong(version), "") << Story();
-    EXPECT_TRUE(unit_.WaitFor([&] { return !unit_.EndReports().empty(); }, absl::Seconds(20))) << Story();
-    EXPECT_THAT(unit_.EndReports(), ElementsAre(outcome)) << Story();
+    expected_[unit_.sequence()] = outcome;
+    const auto told = [&] {
+      const EndReports reports = unit_.ReportsOf(unit_.sequence());
+      return !reports.ends.empty() && reports.applied_ids.empty() == (outcome != "applied");
+    };
+    EXPECT_TRUE(unit_.WaitFor(told, absl::Seconds(20))) << Story();
+    ExpectReports();
+  }
+
+  // Also about the updates before: nothing was added to them.
+  void ExpectReports() {
+    for (const auto& [sequence, outcome] : expected_) {
+      EXPECT_THAT(unit_.ReportsOf(sequence).ends, ElementsAre(outcome)) << "update " << sequence << Story();
+      EXPECT_THAT(unit_.ReportsOf(sequence).applied_ids, SizeIs(outcome == "applied" ? 1 : 0))
+          << "update " << sequence << Story();
+    }
   }
 
  private:
   std::shared_ptr<BoardParts> board_;
   mutable VirtualUnit unit_;
+  std::map<uint64_t, std::string> expected_;
 };
 
 TEST(Board, AllThreeAreUpdatedTogether) {
@@ -57,6 +80,112 @@ TEST(Board, AllThreeAreUpdatedTogether) {
   unit.unit().Assign("3.0");
   unit.ExpectEnd("applied", "3.0");
 }
+
+// --- power cuts: every phase, every victim ---
+
+enum class Victim { kMcu, kUm, kCm, kUnit };
+constexpr std::pair<Victim, const char*> kVictims[] = {
+    {Victim::kMcu, "Mcu"}, {Victim::kUm, "Um"}, {Victim::kCm, "Cm"}, {Victim::kUnit, "Unit"}};
+
+void Hit(BoardUnit& unit, Victim victim) {
+  switch (victim) {
+    case Victim::kMcu:
+      return unit.unit().PowerCycle("mcu");
+    case Victim::kUm:
+      unit.unit().KillProgram("tandem-um");
+      return;
+    case Victim::kCm:
+      unit.unit().KillProgram("tandem-cm");
+      return;
+    case Victim::kUnit:
+      return unit.unit().PowerCut();
+  }
+}
+
+struct Moment {
+  std::string name;
+  std::function<bool(VirtualUnit&)> when;
+  // The release's probe fails: the unit goes back from Trial.
+  bool reverts = false;
+};
+
+std::function<bool(VirtualUnit&)> InPhase(const std::string& phase) {
+  return [phase](VirtualUnit& unit) { return unit.DurablePhase() == phase; };
+}
+
+// CM has told this UM to start, and no later one.
+std::function<bool(VirtualUnit&)> Starting(const std::string& node, bool rebooted = false) {
+  return [=, boots = uint64_t{0}](VirtualUnit& unit) mutable {
+    const record::v1::UnitUpdateRecord update = unit.DurableUpdate();
+    if (boots == 0) boots = unit.Machine().boots;
+    if (update.phase() != "Starting") return false;
+    std::string newest;
+    int priority = -1;
+    for (const record::v1::ParticipantRecord& participant : update.participants()) {
+      if (participant.starts() == 0 || static_cast<int>(participant.priority()) < priority) continue;
+      newest = participant.node_id();
+      priority = static_cast<int>(participant.priority());
+    }
+    return newest == node && (!rebooted || unit.Machine().boots > boots);
+  };
+}
+
+std::function<bool(VirtualUnit&)> Uploading() {
+  return [](VirtualUnit& unit) {
+    const auto status = unit.Status();
+    if (!status.has_value() || status->phase() != "Preparing") return false;
+    for (const auto& um : status->ums()) {
+      if (um.node_id() == "mcu" && um.components_size() == 1 && um.components(0).bytes_done() > 0) return true;
+    }
+    return false;
+  };
+}
+
+std::vector<Moment> Moments() {
+  return {{"Preparing", InPhase("Preparing")},
+          {"PreparingMidUpload", Uploading()},
+          {"Ready", InPhase("Ready")},
+          {"StartingMcu", Starting("mcu")},
+          {"StartingBootloader", Starting("bootloader")},
+          {"StartingBootloaderRebooted", Starting("bootloader", true)},
+          {"StartingRootfs", Starting("rootfs")},
+          {"StartingRootfsRebooted",
+           [](VirtualUnit& unit) { return Starting("rootfs")(unit) && unit.Machine().attempts_left != 0; }},
+          {"Trial", InPhase("Trial")},
+          {"Committing", InPhase("Committing")},
+          {"Reverting", InPhase("Reverting"), true}};
+}
+
+class CutTest : public testing::TestWithParam<std::pair<Victim, const char*>> {};
+
+TEST_P(CutTest, TheUnitEndsAsOneWhereverItIsHit) {
+  BoardUnit unit({}, "health: {grace: 300ms}\npreconditions:\n  - {name: ready, exec: {command: [sleep, '0.2']}}\n");
+  int version = 1;
+  int hits = 0;
+  for (const Moment& moment : Moments()) {
+    SCOPED_TRACE(absl::StrCat(GetParam().second, " in ", moment.name));
+    const std::string before = absl::StrCat(version, ".0");
+    const std::string after = absl::StrCat(++version, ".0");
+    const absl::Time start = absl::Now();
+    unit.unit().Assign(after, ImageFault::kNone, [&](release::v1::Assignment&, release::v1::Release& release) {
+      if (!moment.reverts) return;
+      release::v1::Probe& probe = *release.mutable_health()->add_probes();
+      probe.set_name("latency");
+      probe.mutable_exec()->add_command("false");
+    });
+    ASSERT_TRUE(unit.unit().WaitFor([&] { return moment.when(unit.unit()); })) << unit.Story();
+    Hit(unit, GetParam().first);
+    ++hits;
+    unit.ExpectEnd(moment.reverts ? "reverted" : "applied", moment.reverts ? before : after);
+    if (moment.reverts) --version;
+    std::cout << GetParam().second << " in " << moment.name << ": " << absl::Now() - start << std::endl;
+    if (HasFailure()) return;
+  }
+  std::cout << hits << " moments in which the " << GetParam().second << " was hit" << std::endl;
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, CutTest, testing::ValuesIn(kVictims),
+                         [](const auto& test) { return test.param.second; });
 
 }  // namespace
 }  // namespace tandem

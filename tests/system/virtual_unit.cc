@@ -66,6 +66,7 @@ VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(option
   handlers.disconnected = [](const std::string&) {};
   cloud_ = SetUpValue(MqttClient::Create(mqtt, handlers));
   cloud_->Subscribe(UnitTopics(kNamespace, kUnit).feedback);
+  cloud_->Subscribe(UnitTopics(kNamespace, kUnit).applied);
   cloud_->Start();
   options_.parts->Make(At("unit"));
   WriteConfigs();
@@ -232,19 +233,18 @@ record::v1::UnitUpdateRecord VirtualUnit::DurableUpdate() const {
 void VirtualUnit::TakeMessage(const MqttMessage& message) {
   static const auto& ends = *new std::set<std::string>{"applied", "reverted", "refused", "needs_service"};
   const absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(message.payload);
+  // The topic "applied" has the same fields.
   unit::v1::Feedback feedback;
-  if (!envelope.ok() || !MessageFromJson(envelope->payload, feedback).ok() || !ends.contains(feedback.state())) return;
+  if (!envelope.ok() || !MessageFromJson(envelope->payload, feedback).ok()) return;
   std::lock_guard lock(mutex_);
-  end_reports_[feedback.sequence()][envelope->msg_id] = feedback.state();
+  if (envelope->type == kAppliedMessage) reports_[feedback.sequence()].applied_ids.insert(envelope->msg_id);
+  if (ends.contains(feedback.state())) reports_[feedback.sequence()].ends.insert(feedback.state());
 }
 
-std::vector<std::string> VirtualUnit::EndReportsOf(uint64_t sequence) const {
+EndReports VirtualUnit::ReportsOf(uint64_t sequence) const {
   std::lock_guard lock(mutex_);
-  std::vector<std::string> states;
-  if (const auto found = end_reports_.find(sequence); found != end_reports_.end()) {
-    for (const auto& [id, state] : found->second) states.push_back(state);
-  }
-  return states;
+  const auto found = reports_.find(sequence);
+  return found == reports_.end() ? EndReports() : found->second;
 }
 
 sim::Status VirtualUnit::Machine() const { return sim::ReadStatus(InUnit("")).value_or(sim::Status()); }

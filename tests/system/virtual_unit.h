@@ -40,6 +40,13 @@ enum class ImageFault {
   kCmBroken,
 };
 
+struct EndReports {
+  // States of feedback that end an update. The same one again is no news: each connection repeats it.
+  std::set<std::string> ends;
+  // Of the messages on the topic "applied"; one that came twice counts once.
+  std::set<std::string> applied_ids;
+};
+
 struct VirtualUnitOptions {
   // More YAML for CM's configuration.
   std::string cm_extra;
@@ -84,10 +91,8 @@ class VirtualUnit {
   std::string DurablePhase() const { return DurableUpdate().phase(); }
   // Empty when there is none.
   record::v1::UnitUpdateRecord DurableUpdate() const;
-  // How the cloud was told that the newest assignment's update has ended: one state per message, such as "applied". A
-  // message that came twice counts once.
-  std::vector<std::string> EndReports() const { return EndReportsOf(sequence_); }
-  std::vector<std::string> EndReportsOf(uint64_t sequence) const;
+  // What the cloud was told about the end of an assignment's update.
+  EndReports ReportsOf(uint64_t sequence) const;
   uint64_t sequence() const { return sequence_; }
   sim::Status Machine() const;
   // The newest assignment's update has ended.
@@ -119,8 +124,8 @@ class VirtualUnit {
   std::unique_ptr<Nginx> server_;
   std::unique_ptr<Mosquitto> broker_;
   mutable std::mutex mutex_;
-  // By sequence and message id.
-  std::map<uint64_t, std::map<std::string, std::string>> end_reports_;
+  // By sequence.
+  std::map<uint64_t, EndReports> reports_;
   std::unique_ptr<MqttClient> cloud_;
   std::unique_ptr<ChildProcess> simulator_;
   std::unique_ptr<local::v1::LocalService::StubInterface> local_;
