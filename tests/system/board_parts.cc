@@ -76,21 +76,23 @@ void BoardParts::Make(const std::string& unit) {
       Encode(boot::BootRecord{.sequence = 1, .last_chosen = Slot::kA, .security_counter = kSecurityCounter});
   QemuMcu(McuFolder(), TANDEM_MCU_FOLDER "/bootloader.elf")
       .WriteFlash({.slot_a = image, .record0 = {record.begin(), record.end()}});
+  if (options_.line_faults.has_value()) {
+    line_ = std::make_unique<SerialProxy>(McuFolder() + "/line.sock", McuUart(), *options_.line_faults);
+  }
   for (const char* copy : {"/bootloader-a.bin", "/bootloader-b.bin"}) {
     std::ofstream(unit_ + copy, std::ios::binary) << MakeBootloader("1.0");
   }
 }
 
-std::string BoardParts::McuUart() const { return McuFolder() + "/uart.sock"; }
-
 std::vector<UnitPart> BoardParts::Parts() const {
-  const std::string line = options_.mcu_line.empty() ? McuUart() : options_.mcu_line;
+  const std::string line = line_ == nullptr ? McuUart() : line_->path();
   return {{"mcu", options_.mcu_priority,
            absl::StrCat("    mcu:\n      component_type: motor\n      unix_socket: ", line,
                         "\n      hardware_id: ", board::kHardwareId,
                         "\n      factory_version: \"1.0\"\n      answer_timeout: 5s\n"
                         "      boot_timeout: ",
-                        absl::FormatDuration(options_.mcu_boot_timeout), "\n      test_attempts: 2\n")},
+                        absl::FormatDuration(options_.mcu_boot_timeout),
+                        "\n      test_attempts: ", options_.mcu_test_attempts, "\n")},
           {"bootloader", 20,
            absl::StrCat("    bootloader:\n      component_type: bootloader\n      copy_a: ", unit_,
                         "/bootloader-a.bin\n      copy_b: ", unit_, "/bootloader-b.bin\n      boot_record: ", unit_,
@@ -150,7 +152,9 @@ std::string BoardParts::WrongWithMcu(const std::string& version) const {
                                                  Bytes(flash, board::kLayout.record1, boot::kBootRecordSize));
   if (loaded.state == boot::RecordState::kLost) return "MCU: its boot record is lost; ";
   const boot::BootRecord& record = loaded.record;
-  if (record.trial != Slot::kNone) return absl::StrCat("MCU: ", SlotName(record.trial), " is left on trial; ");
+  // One whose attempts are used up is never booted again.
+  if (record.trial != Slot::kNone && record.attempts_left > 0)
+    return absl::StrCat("MCU: ", SlotName(record.trial), " is left on trial; ");
   if (!record.IsConfirmed(record.active)) return "MCU: the active slot is not confirmed; ";
   const auto image =
       mcu_image::ParseImage(flash.substr(board::kLayout.SlotStart(record.active), board::kLayout.slot_size));

@@ -12,11 +12,14 @@
 #define TANDEM_TESTS_SYSTEM_BOARD_PARTS_H_
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "tests/support/qemu_mcu.h"
+#include "tests/support/serial_proxy.h"
 #include "tests/system/unit_parts.h"
 
 namespace tandem {
@@ -27,12 +30,14 @@ enum class McuFault { kNone, kCrashes, kHangs, kWrongKey, kWrongHardware, kLowCo
 struct BoardOptions {
   // Lower starts first; the bootloader has 20, the root file system 30.
   int mcu_priority = 10;
-  // The line to the microcontroller; "": its own socket.
-  std::string mcu_line;
+  // What is wrong with the line to the microcontroller; nullopt: it is the microcontroller's own socket.
+  std::optional<SerialFaults> line_faults;
   // A copy of U-Boot that has not booted for so long does not boot.
   absl::Duration uboot_timeout = absl::Seconds(6);
   // The microcontroller is given up after this.
   absl::Duration mcu_boot_timeout = absl::Seconds(30);
+  // Each is as many boots as the microcontroller's own bootloader gives an image.
+  int mcu_test_attempts = 2;
 };
 
 class BoardParts : public UnitParts {
@@ -54,9 +59,11 @@ class BoardParts : public UnitParts {
   std::string WhatIsWrong(const std::string& version) const;
   // Both boot stages and the microcontroller, for a person.
   std::string Consoles() const;
-  std::string McuUart() const;
+  // With `line_faults`.
+  SerialProxy& line() { return *line_; }
 
  private:
+  std::string McuUart() const { return McuFolder() + "/uart.sock"; }
   std::string McuFolder() const { return unit_ + "/mcu"; }
   std::string MakeMcuImage(const std::string& version) const;
   std::string MakeBootloader(const std::string& version) const;
@@ -68,6 +75,7 @@ class BoardParts : public UnitParts {
   McuFault mcu_fault_ = McuFault::kNone;
   bool garbage_ = false;
   std::string unit_;
+  std::unique_ptr<SerialProxy> line_;
 };
 
 }  // namespace tandem

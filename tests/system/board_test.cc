@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
@@ -24,6 +25,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
 
 // A unit that is slow enough for each phase to be met.
 class BoardUnit {
@@ -141,6 +147,15 @@ std::function<bool(VirtualUnit&)> Uploading() {
   };
 }
 
+// A reset after the unit began to go back.
+std::function<bool(VirtualUnit&)> RevertingRebooted() {
+  return [boots = uint64_t{0}](VirtualUnit& unit) mutable {
+    if (unit.DurablePhase() != "Reverting") return false;
+    if (boots == 0) boots = unit.Machine().boots;
+    return unit.Machine().boots > boots;
+  };
+}
+
 std::vector<Moment> Moments() {
   return {{"Preparing", InPhase("Preparing")},
           {"PreparingMidUpload", Uploading()},
@@ -153,7 +168,8 @@ std::vector<Moment> Moments() {
            [](VirtualUnit& unit) { return Starting("rootfs")(unit) && unit.Machine().attempts_left != 0; }},
           {"Trial", InPhase("Trial")},
           {"Committing", InPhase("Committing")},
-          {"Reverting", InPhase("Reverting"), true}};
+          {"Reverting", InPhase("Reverting"), true},
+          {"RevertingRebooted", RevertingRebooted(), true}};
 }
 
 class CutTest : public testing::TestWithParam<std::pair<Victim, const char*>> {};
@@ -186,6 +202,128 @@ TEST_P(CutTest, TheUnitEndsAsOneWhereverItIsHit) {
 
 INSTANTIATE_TEST_SUITE_P(Each, CutTest, testing::ValuesIn(kVictims),
                          [](const auto& test) { return test.param.second; });
+
+// --- what is no good brings all three back ---
+
+struct Bad {
+  std::string name;
+  McuFault mcu = McuFault::kNone;
+  bool bootloader = false;
+  ImageFault rootfs = ImageFault::kNone;
+  // Some words of the reason.
+  std::string reason;
+  // How often the computer boots until all is as before.
+  uint64_t boots = 1;
+  int mcu_priority = 10;
+};
+
+void PrintTo(const Bad& bad, std::ostream* out) { *out << bad.name; }
+
+class BadTest : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadTest, AllThreeAreAsBefore) {
+  const Bad& bad = GetParam();
+  BoardUnit unit({.mcu_priority = bad.mcu_priority, .uboot_timeout = absl::Seconds(4), .mcu_test_attempts = 1});
+  unit.board().SetMcuFault(bad.mcu);
+  unit.board().SetBootloaderFault(bad.bootloader);
+  unit.unit().Assign("2.0", bad.rootfs);
+  unit.ExpectEnd("reverted", "1.0");
+  EXPECT_THAT(unit.unit().Reason(), HasSubstr(bad.reason));
+  EXPECT_EQ(unit.unit().Machine().boots, bad.boots) << unit.Story();
+  // And it is none the worse for it.
+  unit.board().SetMcuFault(McuFault::kNone);
+  unit.board().SetBootloaderFault(false);
+  unit.unit().Assign("3.0");
+  unit.ExpectEnd("applied", "3.0");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, BadTest,
+    testing::Values(Bad{.name = "McuThatCrashes", .mcu = McuFault::kCrashes, .reason = "the MCU fell back to"},
+                    Bad{.name = "McuThatCrashesAfterBothOthers",
+                        .mcu = McuFault::kCrashes,
+                        .reason = "the MCU fell back to",
+                        .boots = 5,
+                        .mcu_priority = 40},
+                    Bad{.name = "McuThatHangs", .mcu = McuFault::kHangs, .reason = "the MCU fell back to"},
+                    Bad{.name = "McuSignedByAStranger", .mcu = McuFault::kWrongKey, .reason = "another key"},
+                    Bad{.name = "McuForOtherHardware", .mcu = McuFault::kWrongHardware, .reason = "other-board"},
+                    Bad{.name = "McuBelowTheCounter", .mcu = McuFault::kLowCounter, .reason = "security counter is 1"},
+                    Bad{.name = "McuTooLarge", .mcu = McuFault::kTooLarge, .reason = "slot takes"},
+                    Bad{.name = "BootloaderThatDoesNotRun",
+                        .bootloader = true,
+                        .reason = "boot of slot B failed, fell back to A",
+                        .boots = 2},
+                    Bad{.name = "RootfsThatDoesNotBootAfterBothOthers",
+                        .rootfs = ImageFault::kDoesNotBoot,
+                        .reason = "boot of slot B failed, fell back to A",
+                        .boots = 7}),
+    [](const auto& test) { return test.param.name; });
+
+// --- the line to the microcontroller ---
+
+TEST(Line, OneFrameInAHundredOfEachFaultDelaysTheUpdateOnly) {
+  BoardUnit unit({.line_faults = SerialFaults{.loss = 0.01,
+                                              .duplication = 0.01,
+                                              .corruption = 0.01,
+                                              .reordering = 0.01,
+                                              .garbage = 0.01,
+                                              .seed = FromEnvironment("TANDEM_SEED", std::random_device()())}});
+  for (const char* version : {"2.0", "3.0", "4.0"}) {
+    unit.unit().Assign(version);
+    unit.ExpectEnd("applied", version);
+  }
+  std::cout << unit.board().line().faults() << " faults in " << unit.board().line().frames() << " frames" << std::endl;
+  EXPECT_GT(unit.board().line().faults(), 0u);
+}
+
+TEST(Line, AnMcuThatFallsSilentInTheUploadFailsTheUpdateInTime) {
+  BoardUnit unit({.line_faults = SerialFaults(), .mcu_boot_timeout = absl::Seconds(5)});
+  unit.unit().Assign("2.0");
+  ASSERT_TRUE(unit.unit().WaitFor([moment = Uploading(), &unit] { return moment(unit.unit()); })) << unit.Story();
+  unit.board().line().SetSilent(true);
+  unit.ExpectEnd("reverted", "1.0");
+  EXPECT_THAT(unit.unit().Reason(), HasSubstr("the device has not answered for"));
+  unit.board().line().SetSilent(false);
+  unit.unit().Assign("3.0");
+  unit.ExpectEnd("applied", "3.0");
+}
+
+TEST(Line, AnMcuThatFallsSilentOnTrialIsTakenBackWhenItSpeaksAgain) {
+  BoardUnit unit({.mcu_priority = 40, .line_faults = SerialFaults(), .mcu_boot_timeout = absl::Seconds(5)});
+  unit.unit().Assign("2.0");
+  ASSERT_TRUE(unit.unit().WaitFor([moment = Starting("mcu"), &unit] { return moment(unit.unit()); })) << unit.Story();
+  unit.board().line().SetSilent(true);
+  ASSERT_TRUE(unit.unit().WaitFor([&] { return unit.unit().DurablePhase() == "Reverting"; })) << unit.Story();
+  EXPECT_THAT(unit.unit().DurableUpdate().reason(), HasSubstr("the device has not"));
+  unit.board().line().SetSilent(false);
+  unit.ExpectEnd("reverted", "1.0");
+}
+
+// --- chance ---
+
+// TANDEM_SEED, TANDEM_CUTS: how often something is hit, at any moment.
+TEST(Board, HoweverOftenAnythingIsHitTheUnitEndsAsOne) {
+  const uint64_t seed = FromEnvironment("TANDEM_SEED", std::random_device()());
+  const uint64_t cuts = FromEnvironment("TANDEM_CUTS", 8);
+  std::cout << "TANDEM_SEED=" << seed << " TANDEM_CUTS=" << cuts << std::endl;
+  SCOPED_TRACE(absl::StrCat("TANDEM_SEED=", seed));
+  std::mt19937_64 random(seed);
+  BoardUnit unit({}, "health: {grace: 200ms}\n");
+  int version = 2;
+  unit.unit().Assign(absl::StrCat(version, ".0"));
+  for (uint64_t cut = 0; cut < cuts; ++cut) {
+    if (unit.unit().WaitForEnd(absl::Milliseconds(random() % 4000))) {
+      // Whatever was hit, nothing that was new was no good.
+      unit.ExpectEnd("applied", absl::StrCat(version, ".0"));
+      if (HasFailure()) return;
+      unit.unit().Assign(absl::StrCat(++version, ".0"));
+    }
+    Hit(unit, kVictims[random() % std::size(kVictims)].first);
+  }
+  unit.ExpectEnd("applied", absl::StrCat(version, ".0"));
+  std::cout << cuts << " hits in " << version - 1 << " updates" << std::endl;
+}
 
 }  // namespace
 }  // namespace tandem
