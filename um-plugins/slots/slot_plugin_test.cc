@@ -76,7 +76,7 @@ class Computer {
                                     .slot_a = "/dev/a",
                                     .slot_b = "/dev/b",
                                     .cmdline_file = "/proc/cmdline",
-                                    .slot_keys = {"tandem.slot="},
+                                    .slot_keys = {"tandem.slot=", "rauc.slot="},
                                     .boot_id_file = "/proc/boot_id",
                                     .version_file = version_file_,
                                     .factory_version = "1.0",
