@@ -87,9 +87,10 @@ void BoardParts::Make(const std::string& unit) {
 std::vector<UnitPart> BoardParts::Parts() const {
   const std::string line = line_ == nullptr ? McuUart() : line_->path();
   return {{"mcu", options_.mcu_priority,
-           absl::StrCat("    mcu:\n      component_type: motor\n      unix_socket: ", line,
-                        "\n      hardware_id: ", board::kHardwareId,
-                        "\n      factory_version: \"1.0\"\n      answer_timeout: 5s\n"
+           absl::StrCat("    mcu:\n      component_type: motor\n      unix_socket: ", line, "\n      hardware_id: ",
+                        board::kHardwareId, "\n      factory_version: \"1.0\"\n      answer_timeout: ",
+                        absl::FormatDuration(options_.mcu_answer_timeout),
+                        "\n"
                         "      boot_timeout: ",
                         absl::FormatDuration(options_.mcu_boot_timeout),
                         "\n      test_attempts: ", options_.mcu_test_attempts, "\n")},

@@ -36,6 +36,7 @@ struct BoardOptions {
   absl::Duration uboot_timeout = absl::Seconds(6);
   // The microcontroller is given up after this.
   absl::Duration mcu_boot_timeout = absl::Seconds(30);
+  absl::Duration mcu_answer_timeout = absl::Seconds(5);
   // Each is as many boots as the microcontroller's own bootloader gives an image.
   int mcu_test_attempts = 2;
 };

@@ -252,26 +252,30 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{.name = "McuTooLarge", .mcu = McuFault::kTooLarge, .reason = "slot takes"},
                     Bad{.name = "BootloaderThatDoesNotRun",
                         .bootloader = true,
-                        .reason = "boot of slot B failed, fell back to A",
+                        .reason = "start failed at bootloader: boot of slot B failed, fell back to A",
                         .boots = 2},
                     Bad{.name = "RootfsThatDoesNotBootAfterBothOthers",
                         .rootfs = ImageFault::kDoesNotBoot,
-                        .reason = "boot of slot B failed, fell back to A",
+                        .reason = "start failed at rootfs: boot of slot B failed, fell back to A",
                         .boots = 7}),
     [](const auto& test) { return test.param.name; });
 
 // --- the line to the microcontroller ---
 
 TEST(Line, OneFrameInAHundredOfEachFaultDelaysTheUpdateOnly) {
+  const uint64_t seed = FromEnvironment("TANDEM_SEED", std::random_device()());
+  SCOPED_TRACE(absl::StrCat("TANDEM_SEED=", seed));
   BoardUnit unit({.line_faults = SerialFaults{.loss = 0.01,
                                               .duplication = 0.01,
                                               .corruption = 0.01,
                                               .reordering = 0.01,
                                               .garbage = 0.01,
-                                              .seed = FromEnvironment("TANDEM_SEED", std::random_device()())}});
+                                              .seed = seed},
+                  .mcu_answer_timeout = absl::Seconds(10)});
   for (const char* version : {"2.0", "3.0", "4.0"}) {
     unit.unit().Assign(version);
     unit.ExpectEnd("applied", version);
+    if (HasFailure()) return;
   }
   std::cout << unit.board().line().faults() << " faults in " << unit.board().line().frames() << " frames" << std::endl;
   EXPECT_GT(unit.board().line().faults(), 0u);

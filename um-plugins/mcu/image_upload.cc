@@ -22,6 +22,7 @@ constexpr size_t kMaxWindow = 64;
 // Answers in a row before the window and the packets grow again.
 constexpr int kGrowAfter = 32;
 constexpr size_t kMinChunk = 16;
+constexpr int kTries = 8;
 // Packets do not become smaller than this on a bad line: two or three frames.
 constexpr size_t kMinPacket = 256;
 
@@ -36,7 +37,10 @@ size_t LaterPacketSize(size_t chunk, uint64_t off) {
 // Estimates when an answer is overdue (the method of TCP, RFC 6298).
 class RetryTimer {
  public:
-  absl::Duration Wait() const { return std::min(wait_ * backoff_, kMaxRetry); }
+  // `longest`: of the waits that only grow because nothing is heard.
+  absl::Duration Wait(absl::Duration longest) const {
+    return std::min({wait_ * backoff_, kMaxRetry, std::max(wait_, longest)});
+  }
   void Measured(absl::Duration round_trip) {
     backoff_ = 1;
     if (!mean_.has_value()) {
@@ -204,7 +208,8 @@ absl::Duration Uploader::EndOfPatience() const {
 
 absl::Duration Uploader::NextRetry() const {
   if (flight_.empty()) return paused_until_;
-  return std::max(flight_.front().sent, heard_) + timer_.Wait();
+  // A silent device is asked some times before it is given up.
+  return std::max(flight_.front().sent, heard_) + timer_.Wait(client_.options().answer_timeout / kTries);
 }
 
 absl::Status Uploader::CheckDeadlines() {
