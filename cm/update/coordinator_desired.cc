@@ -142,7 +142,7 @@ void Coordinator::ReportTried(const AcceptedDesired& accepted) {
 void Coordinator::SupersedeWith(const AcceptedDesired& accepted) {
   // The same releases with the same attempt are a refresh: nothing starts anew.
   const bool refresh = active_.has_value() && update_.attempt == accepted.assignment.attempt() &&
-                       PlanesAndDigests(active_->accepted) == PlanesAndDigests(accepted);
+                       PlanesAndDigests(active_->accepted.assignment) == PlanesAndDigests(accepted.assignment);
   if (refresh) {
     RefreshActive();
     return;
@@ -174,6 +174,15 @@ void Coordinator::RefreshActive() {
 
 void Coordinator::Refuse(const Incoming& incoming, const absl::Status& why) {
   const std::string text = ToPersonText(why);
+  // Not trusted: it only tells the sender what this is about.
+  release::v1::Assignment assignment;
+  const absl::StatusOr<DsseEnvelope> envelope = ParseDsse(incoming.documents.assignment);
+  if (!envelope.ok() || !assignment.ParseFromString(envelope->payload)) assignment.Clear();
+  // A broker may deliver it once more after its successor. The cloud knows how it ended, and must not hear otherwise.
+  if (store_->WasLast(assignment) && assignment.sequence() < parts_.trust.record().sequence()) {
+    LogInfo("the assignment before came again", {{"error", text}});
+    return;
+  }
   idle_reason_ = absl::StrCat("the desired state was refused: ", text);
   // The text may name the time of day, so it does not tell whether this is the same refusal.
   const std::string key = absl::StrCat(incoming.documents.assignment, static_cast<int>(why.code()));
@@ -182,10 +191,6 @@ void Coordinator::Refuse(const Incoming& incoming, const absl::Status& why) {
   last_refused_ = key;
   last_refused_at_ = now;
   LogWarning("desired state refused", {{"error", text}});
-  // Not trusted: it only tells the sender what this is about.
-  release::v1::Assignment assignment;
-  const absl::StatusOr<DsseEnvelope> envelope = ParseDsse(incoming.documents.assignment);
-  if (!envelope.ok() || !assignment.ParseFromString(envelope->payload)) assignment.Clear();
   ReportOf(AboutOf(assignment), "refused", text);
 }
 

@@ -129,9 +129,9 @@ void RememberFailed(const record::v1::DesiredRecord& record, const std::set<std:
 
 }  // namespace
 
-std::set<std::string> PlanesAndDigests(const AcceptedDesired& desired) {
+std::set<std::string> PlanesAndDigests(const release::v1::Assignment& assignment) {
   std::set<std::string> releases;
-  for (const release::v1::PlaneRelease& plane : desired.assignment.planes()) {
+  for (const release::v1::PlaneRelease& plane : assignment.planes()) {
     releases.insert(absl::StrCat(release::v1::Plane_Name(plane.plane()), " ", plane.release_digest()));
   }
   return releases;
@@ -185,13 +185,13 @@ absl::Status DesiredStore::SetActive() {
 absl::Status DesiredStore::SetDone(const AcceptedDesired& accepted, const std::string& outcome,
                                    const std::string& reason) {
   record::v1::DesiredRecord next = record_;
-  RememberFailed(record_, PlanesAndDigests(accepted), next);
+  RememberFailed(record_, PlanesAndDigests(accepted.assignment), next);
   next.set_done_sequence(accepted.assignment.sequence());
   next.set_done_attempt(accepted.assignment.attempt());
   next.clear_done_releases();
-  for (const std::string& release : PlanesAndDigests(accepted)) next.add_done_releases(release);
+  for (const std::string& release : PlanesAndDigests(accepted.assignment)) next.add_done_releases(release);
   // What runs now is no failure any more.
-  if (outcome == Name(Outcome::kApplied)) ForgetFailed(PlanesAndDigests(accepted), next);
+  if (outcome == Name(Outcome::kApplied)) ForgetFailed(PlanesAndDigests(accepted.assignment), next);
   next.set_done_outcome(outcome);
   next.set_done_reason(reason);
   return Save(next);
@@ -204,7 +204,7 @@ absl::Status DesiredStore::SetPaused(bool paused) {
 }
 
 std::optional<DesiredStore::Tried> DesiredStore::FindTried(const AcceptedDesired& accepted) const {
-  const std::set<std::string> wanted = PlanesAndDigests(accepted);
+  const std::set<std::string> wanted = PlanesAndDigests(accepted.assignment);
   const uint32_t attempt = accepted.assignment.attempt();
   const auto is_wanted = [&](const auto& releases) {
     return std::set<std::string>(releases.begin(), releases.end()) == wanted;
@@ -218,6 +218,12 @@ std::optional<DesiredStore::Tried> DesiredStore::FindTried(const AcceptedDesired
     }
   }
   return std::nullopt;
+}
+
+bool DesiredStore::WasLast(const release::v1::Assignment& assignment) const {
+  const std::set<std::string> done(record_.done_releases().begin(), record_.done_releases().end());
+  return !done.empty() && assignment.sequence() == record_.done_sequence() &&
+         assignment.attempt() == record_.done_attempt() && PlanesAndDigests(assignment) == done;
 }
 
 absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {

@@ -26,7 +26,7 @@ struct StoredDesired {
 };
 
 // What is assigned, as "PLANE digest": two desired states are the same when these are.
-std::set<std::string> PlanesAndDigests(const AcceptedDesired& desired);
+std::set<std::string> PlanesAndDigests(const release::v1::Assignment& assignment);
 
 // Owned by the event thread. After OK from a Set… call the change survives a power cut; after an error nothing changed.
 // A damaged record falls back to its previous copy with a log line: the cloud, or the bundle, brings the newest again.
@@ -56,6 +56,8 @@ class DesiredStore {
     std::string reason;
   };
   std::optional<Tried> FindTried(const AcceptedDesired& accepted) const;
+  // It is the assignment of the last update that ended, as far as its numbers and releases tell.
+  bool WasLast(const release::v1::Assignment& assignment) const;
   // Of the last update.
   const std::string& outcome() const { return record_.done_outcome(); }
   const std::string& reason() const { return record_.done_reason(); }

@@ -77,6 +77,18 @@ TEST_F(DesiredStoreTest, TheSameReleasesAreTriedAgainOnlyByAHigherAttempt) {
   EXPECT_FALSE(store.FindTried(other).has_value());
 }
 
+TEST_F(DesiredStoreTest, KnowsTheAssignmentOfTheLastUpdate) {
+  DesiredStore store = Load();
+  release::v1::Assignment assignment = desired_.accepted.assignment;
+  EXPECT_FALSE(store.WasLast(assignment));
+  ASSERT_TRUE(store.SetDone(desired_.accepted, "applied", "").ok());
+  EXPECT_TRUE(store.WasLast(assignment));
+  assignment.set_attempt(2);
+  EXPECT_FALSE(store.WasLast(assignment));
+  assignment = MakeDesired("r2", "another artifact").accepted.assignment;
+  EXPECT_FALSE(store.WasLast(assignment));
+}
+
 TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
   DesiredStore store = Load();
   ASSERT_TRUE(store.SetCommitted(MakeDesired("r1", "artifact", 5)).ok());

@@ -358,6 +358,24 @@ TEST(Cloud, TheBrokerMayBeDownForTheWholeUpdateAndHearsOfItLater) {
   EXPECT_TRUE(unit.WaitFor([&] { return unit.Status()->cloud().outbox_messages() == 0; })) << unit.Story();
 }
 
+// As brokers do with what a CM had not acknowledged before it was killed.
+TEST(Cloud, TheAssignmentBeforeThatComesOnceMoreIsNotReportedAsRefused) {
+  UnitUnderTest unit;
+  AddThreeUms(unit);
+  unit.SetBehaviour("config", {"prepare: {delay: 1s}"});
+  unit.Start();
+  unit.Assign({{"config", "1.5"}});
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  const DesiredEnvelopes before = unit.MakeDesired({{"config", "1.5"}}, unit.sequence(), {});
+  unit.Assign({{"config", "1.7"}});
+  ASSERT_TRUE(unit.WaitForPhase("Preparing")) << unit.Story();
+  unit.Publish(before);
+  ASSERT_TRUE(unit.WaitFor([&] { return unit.Story().find("came again") != std::string::npos; })) << unit.Story();
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  EXPECT_EQ(unit.Version("config"), "1.7");
+  EXPECT_FALSE(unit.HasFeedback("refused"));
+}
+
 TEST(Cloud, ANewerAssignmentSupersedesAnUncommittedUpdate) {
   UnitUnderTest unit("health: {grace: 2s}\n");
   AddThreeUms(unit);

@@ -29,16 +29,33 @@ bool WaitUntil(std::chrono::milliseconds within, const Done& done) {
 
 }  // namespace
 
+std::vector<std::string> QemuMcuCommand(const std::string& folder, const std::string& boot_elf) {
+  return {"/usr/bin/qemu-system-arm",
+          "-M",
+          "mps2-an385",
+          "-object",
+          "memory-backend-file,id=flash,size=16M,share=on,mem-path=" + folder + "/flash.bin",
+          "-machine",
+          "memory-backend=flash",
+          "-kernel",
+          boot_elf,
+          "-display",
+          "none",
+          "-monitor",
+          "none",
+          "-serial",
+          "unix:" + folder + "/uart.sock,server=on,wait=off",
+          "-chardev",
+          "file,id=console,append=on,path=" + folder + "/console.txt",
+          "-serial",
+          "chardev:console"};
+}
+
 QemuMcu::QemuMcu(const std::string& folder, const std::string& boot_elf)
     : flash_(folder + "/flash.bin"),
       uart_(folder + "/uart.sock"),
       console_(folder + "/console.txt"),
-      process_({"/usr/bin/qemu-system-arm", "-M", "mps2-an385", "-object",
-                "memory-backend-file,id=flash,size=16M,share=on,mem-path=" + flash_, "-machine", "memory-backend=flash",
-                "-kernel", boot_elf, "-display", "none", "-monitor", "none", "-serial",
-                "unix:" + uart_ + ",server=on,wait=off", "-chardev", "file,id=console,append=on,path=" + console_,
-                "-serial", "chardev:console"},
-               folder + "/qemu.log") {}
+      process_(QemuMcuCommand(folder, boot_elf), folder + "/qemu.log") {}
 
 void QemuMcu::WriteFlash(const McuFlash& flash) {
   std::string bytes(board::kFlash.size, static_cast<char>(board::kFlash.erased));

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/support/child_process.h"
 
@@ -26,6 +27,9 @@ struct McuFlash {
   std::string record0;
   std::string record1;
 };
+
+// argv of a QEMU whose files lie in `folder`, as QemuMcu names them.
+std::vector<std::string> QemuMcuCommand(const std::string& folder, const std::string& boot_elf);
 
 // Dies with its owner. Not thread-safe, but for pid().
 class QemuMcu {

@@ -1,5 +1,7 @@
 #include "tests/system/virtual_unit.h"
 
+#include <signal.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +19,8 @@
 #include "common/storage/durable_record.h"
 #include "common/storage/file_system.h"
 #include "grpcpp/create_channel.h"
-#include "tandem/record/v1/record.pb.h"
+#include "tandem/unit/v1/unit.pb.h"
+#include "tools/unit-sim/process_tree.h"
 
 namespace tandem {
 namespace {
@@ -25,7 +28,6 @@ namespace {
 constexpr char kNamespace[] = "acme";
 constexpr char kUnit[] = "unit-1";
 constexpr uint64_t kSlotBytes = 256 << 10;
-constexpr size_t kPayloadBytes = 200 << 10;
 constexpr absl::Duration kPowerIsBackAfter = absl::Milliseconds(50);
 
 std::string Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
@@ -43,54 +45,34 @@ void WriteScript(const std::string& path, const std::string& body) {
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
 }
 
-void CheckOk(const absl::Status& status) {
-  if (status.ok()) return;
-  std::cerr << "test set-up: " << status << std::endl;
-  std::abort();
-}
-
-template <typename Value>
-Value ValueOrDie(absl::StatusOr<Value> result) {
-  CheckOk(result.status());
-  return *std::move(result);
-}
-
-std::string PayloadOf(const std::string& component, const std::string& version) {
-  std::string bytes = absl::StrCat(component, " ", version, "\n");
-  while (bytes.size() < kPayloadBytes) bytes += bytes;
-  return bytes;
-}
-
 }  // namespace
 
 VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(options)), maker_(kNamespace, absl::Now()) {
+  if (options_.parts == nullptr) options_.parts = MakePayloadParts(options_.reload);
   std::string name = (std::filesystem::temp_directory_path() / "vunit_XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) std::abort();
   folder_ = name;
   std::filesystem::create_directories(InUnit("data"));
   WriteText(At("keyset.json"), maker_.KeySetEnvelope());
-  server_ = ValueOrDie(Nginx::Start(options_.bytes_per_second));
-  broker_ = std::make_unique<Mosquitto>(ValueOrDie(Mosquitto::Start()));
+  server_ = SetUpValue(Nginx::Start(options_.bytes_per_second));
+  broker_ = std::make_unique<Mosquitto>(SetUpValue(Mosquitto::Start()));
   MqttOptions mqtt;
   mqtt.url = broker_->url();
   mqtt.client_id = "test-cloud";
   mqtt.backoff = {.first = absl::Milliseconds(50), .max = absl::Milliseconds(200)};
   MqttHandlers handlers;
-  handlers.message = [](MqttMessage) {};
+  handlers.message = [this](const MqttMessage& message) { TakeMessage(message); };
   handlers.connected = [] {};
   handlers.disconnected = [](const std::string&) {};
-  cloud_ = ValueOrDie(MqttClient::Create(mqtt, handlers));
+  cloud_ = SetUpValue(MqttClient::Create(mqtt, handlers));
+  cloud_->Subscribe(UnitTopics(kNamespace, kUnit).feedback);
+  cloud_->Subscribe(UnitTopics(kNamespace, kUnit).applied);
   cloud_->Start();
+  options_.parts->Make(At("unit"));
   WriteConfigs();
   WriteText(InUnit("slot-a.img"), MakeImage("1.0", ImageFault::kNone));
   WriteText(InUnit("slot-b.img"), "");
   for (const char* slot : {"slot-a.img", "slot-b.img"}) std::filesystem::resize_file(InUnit(slot), kSlotBytes);
-  for (const char* component : {"settings", "detector"}) {
-    const std::string data = InUnit(absl::StrCat("data/", component));
-    std::filesystem::create_directories(data + "/versions/1.0");
-    WriteText(data + "/versions/1.0/payload", PayloadOf(component, "1.0"));
-    std::filesystem::create_symlink("versions/1.0", data + "/current");
-  }
   simulator_ = std::make_unique<ChildProcess>(
       std::vector<std::string>{Program("tandem-unit-sim"), "run", "--config", At("sim.yaml")}, At("sim.log"));
 }
@@ -111,46 +93,51 @@ std::string VirtualUnit::MakeImage(const std::string& version, ImageFault fault)
   WriteScript(tree + "/sbin/init", fault == ImageFault::kDoesNotBoot ? "exit 1" : "exit 0");
   WriteScript(tree + "/sbin/cm", fault == ImageFault::kCmBroken ? "exit 1" : "exec \"$@\"");
   const std::string file = At("image");
-  CheckOk(RunCommandOk({.argv = {"mksquashfs", tree, file, "-noappend", "-quiet", "-no-progress", "-all-root"}}));
+  CheckSetUp(RunCommandOk({.argv = {"mksquashfs", tree, file, "-noappend", "-quiet", "-no-progress", "-all-root"}}));
   return ReadText(file);
 }
 
 void VirtualUnit::WriteConfigs() {
-  const std::string unit = folder_ + "/unit";
-  WriteText(At("cm.yaml"),
-            absl::StrCat("unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
-                         "/data/cm\nboot_id_file: ", unit, "/run/boot_id\ntrust: {key_set: ", folder_,
-                         "/keyset.json}\num_server: {unix_socket: ", unit, "/run/um.sock}\nlocal_api: {unix_socket: ",
-                         unit, "/run/cm.sock}\nnodes: [{node_id: settings}, {node_id: models}, {node_id: rootfs}]\n",
-                         "cloud: {mqtt: {url: \"", broker_->url(), "\"}}\nwatchdog: {device: ", unit,
-                         "/run/watchdog, timeout: ", absl::FormatDuration(options_.watchdog), "}\n",
-                         "budgets: {registration: 10s, start: 20s, trial_deadline: 60s}\n", options_.cm_extra));
-  std::string um = absl::StrCat("cm: unix:", unit, "/run/um.sock\nums:\n");
-  const std::string reload = absl::StrCat("[sh, -c, \"sleep ", absl::ToDoubleSeconds(options_.reload), "\"]");
-  int priority = 10;
-  for (const auto& [node, component, type] :
-       {std::tuple("settings", "settings", "config"), std::tuple("models", "detector", "model")}) {
-    absl::StrAppend(&um, "  - node_id: ", node, "\n    priority: ", priority, "\n    state_dir: ", unit, "/data/um-",
-                    node, "\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
-                    "\n    unit_id: ", kUnit, "\n    payload:\n      components:\n        - component_id: ", component,
-                    "\n          component_type: ", type, "\n          folder: ", unit, "/data/", component,
-                    "\n          reload_command: ", reload, "\n");
-    priority += 10;
-  }
-  absl::StrAppend(&um, "  - node_id: rootfs\n    priority: 30\n    state_dir: ", unit,
-                  "/data/um-rootfs\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
-                  "\n    unit_id: ", kUnit, "\n    rootfs:\n      component_type: rootfs\n      slot_a: ", unit,
-                  "/slot-a.img\n      slot_b: ", unit, "/slot-b.img\n      boot_record: ", unit,
-                  "/boot.rec\n      cmdline_file: ", unit, "/run/cmdline\n      boot_id_file: ", unit,
-                  "/run/boot_id\n      reboot_command: [", Program("tandem-unit-sim"), ", reboot, --unit, ", unit,
-                  "]\n      version_file: ", unit, "/run/root/etc/version\n      factory_version: \"1.0\"\n");
-  WriteText(At("um.yaml"), um);
+  WriteCmConfig();
+  WriteUmConfig();
   WriteText(At("sim.yaml"),
-            absl::StrCat("unit: ", unit, "\ninit_command: [\"{root}/sbin/init\"]\nservices:\n",
+            absl::StrCat("unit: ", At("unit"), "\ninit_command: [\"{root}/sbin/init\"]\nservices:\n",
                          "  - {name: cm, restart_delay: 100ms, argv: [\"{root}/sbin/cm\", ", Program("tandem-cm"),
                          ", --config, ", At("cm.yaml"), "]}\n  - {name: um, restart_delay: 100ms, argv: [",
-                         Program("tandem-um"), ", --config, ", At("um.yaml"),
-                         "]}\nwatchdog: {timeout: ", absl::FormatDuration(options_.watchdog), "}\n"));
+                         Program("tandem-um"), ", --config, ", At("um.yaml"), "]}\nwatchdog: {timeout: ",
+                         absl::FormatDuration(options_.watchdog), "}\n", options_.parts->SimulatorConfig()));
+}
+
+void VirtualUnit::WriteCmConfig() {
+  const std::string unit = At("unit");
+  std::string nodes;
+  for (const UnitPart& part : options_.parts->Parts()) absl::StrAppend(&nodes, "{node_id: ", part.node_id, "}, ");
+  WriteText(At("cm.yaml"),
+            absl::StrCat(
+                "unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
+                "/data/cm\nboot_id_file: ", unit, "/run/boot_id\ntrust: {key_set: ", folder_,
+                "/keyset.json}\num_server: {unix_socket: ", unit, "/run/um.sock}\nlocal_api: {unix_socket: ", unit,
+                "/run/cm.sock}\nnodes: [", nodes, "{node_id: rootfs}]\n", "cloud: {mqtt: {url: \"", broker_->url(),
+                "\"}}\nwatchdog: {device: ", unit, "/run/watchdog, timeout: ", absl::FormatDuration(options_.watchdog),
+                "}\nbudgets: {registration: 10s, start: ", absl::FormatDuration(options_.start_budget),
+                ", trial_deadline: ", absl::FormatDuration(options_.trial_deadline), "}\n", options_.cm_extra));
+}
+
+void VirtualUnit::WriteUmConfig() {
+  const std::string unit = At("unit");
+  std::vector<UnitPart> parts = options_.parts->Parts();
+  parts.push_back(
+      {"rootfs", 30,
+       absl::StrCat("    rootfs:\n      component_type: rootfs\n      slot_a: ", unit,
+                    "/slot-a.img\n      slot_b: ", unit, "/slot-b.img\n      ", options_.parts->BootSelector(),
+                    "\n      version_file: ", unit, "/run/root/etc/version\n", BootOptions(unit))});
+  std::string um = absl::StrCat("cm: unix:", unit, "/run/um.sock\nums:\n");
+  for (const UnitPart& part : parts) {
+    absl::StrAppend(&um, "  - node_id: ", part.node_id, "\n    priority: ", part.priority, "\n    state_dir: ", unit,
+                    "/data/um-", part.node_id, "\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
+                    "\n    unit_id: ", kUnit, "\n", part.plugin);
+  }
+  WriteText(At("um.yaml"), um);
 }
 
 void VirtualUnit::SwitchOn() {
@@ -163,24 +150,28 @@ void VirtualUnit::SwitchOn() {
 
 void VirtualUnit::PowerCut() {
   const uint64_t before = Machine().power_cuts;
-  CheckOk(sim::SendRequest(InUnit(""), absl::StrCat("power-cut ", absl::ToInt64Milliseconds(kPowerIsBackAfter))));
+  CheckSetUp(sim::SendRequest(InUnit(""), absl::StrCat("power-cut ", absl::ToInt64Milliseconds(kPowerIsBackAfter))));
   if (!WaitFor([&] { return Machine().power_cuts > before; })) std::abort();
+}
+
+bool VirtualUnit::KillProgram(const std::string& name) {
+  bool killed = false;
+  for (const pid_t process : sim::Descendants(Machine().machine)) {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink(absl::StrCat("/proc/", process, "/exe"), error);
+    if (!error && program.filename() == name) killed = kill(process, SIGKILL) == 0 || killed;
+  }
+  return killed;
+}
+
+void VirtualUnit::PowerCycle(const std::string& peripheral) {
+  CheckSetUp(sim::SendRequest(InUnit(""), absl::StrCat("power-cycle ", peripheral)));
 }
 
 void VirtualUnit::Assign(const std::string& version, ImageFault fault,
                          const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change) {
-  std::vector<TestComponent> components = {
-      {.id = "settings",
-       .type = "config",
-       .version = version,
-       .plane = release::v1::CONFIG,
-       .content = PayloadOf("settings", version)},
-      {.id = "detector",
-       .type = "model",
-       .version = version,
-       .plane = release::v1::MODEL,
-       .content = PayloadOf("detector", version)},
-      {.id = "rootfs", .type = "rootfs", .version = version, .content = MakeImage(version, fault)}};
+  std::vector<TestComponent> components = options_.parts->Components(version);
+  components.push_back({.id = "rootfs", .type = "rootfs", .version = version, .content = MakeImage(version, fault)});
   for (const TestComponent& component : components) {
     server_->Put(absl::StrCat("artifacts/", HexEncode(Sha256(component.content))), component.content);
   }
@@ -202,9 +193,9 @@ void VirtualUnit::Assign(const std::string& version, ImageFault fault,
   message.msg_id = NewMessageId();
   message.type = kDesiredMessage;
   message.ts = absl::Now();
-  message.payload = ValueOrDie(SerializeDesired(desired));
+  message.payload = SetUpValue(SerializeDesired(desired));
   const MqttMessage published{.topic = UnitTopics(kNamespace, kUnit).desired,
-                              .payload = ValueOrDie(EncodeMessage(message)),
+                              .payload = SetUpValue(EncodeMessage(message)),
                               .retained = true,
                               .expiry = {}};
   if (!WaitFor([&] { return cloud_->PublishAndWait(published, absl::Seconds(2)).ok(); })) std::abort();
@@ -231,11 +222,29 @@ std::string VirtualUnit::Phase() {
   return status.has_value() ? status->phase() : "";
 }
 
-std::string VirtualUnit::DurablePhase() const {
+record::v1::UnitUpdateRecord VirtualUnit::DurableUpdate() const {
   DurableRecord file(FileSystem::Real(), InUnit("data/cm/update.rec"));
   record::v1::UnitUpdateRecord record;
   const absl::StatusOr<std::string> bytes = file.Read();
-  return bytes.ok() && record.ParseFromString(*bytes) ? record.phase() : "";
+  if (!bytes.ok() || !record.ParseFromString(*bytes)) return {};
+  return record;
+}
+
+void VirtualUnit::TakeMessage(const MqttMessage& message) {
+  static const auto& ends = *new std::set<std::string>{"applied", "reverted", "refused", "needs_service"};
+  const absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(message.payload);
+  // The topic "applied" has the same fields.
+  unit::v1::Feedback feedback;
+  if (!envelope.ok() || !MessageFromJson(envelope->payload, feedback).ok()) return;
+  std::lock_guard lock(mutex_);
+  if (envelope->type == kAppliedMessage) reports_[feedback.sequence()].applied_ids.insert(envelope->msg_id);
+  if (ends.contains(feedback.state())) reports_[feedback.sequence()].ends.insert(feedback.state());
+}
+
+EndReports VirtualUnit::ReportsOf(uint64_t sequence) const {
+  std::lock_guard lock(mutex_);
+  const auto found = reports_.find(sequence);
+  return found == reports_.end() ? EndReports() : found->second;
 }
 
 sim::Status VirtualUnit::Machine() const { return sim::ReadStatus(InUnit("")).value_or(sim::Status()); }

@@ -5,6 +5,7 @@
 
 #include "bootloader/boot_control/mmc_boot_control.h"
 #include "bootloader/boot_control/record_boot_control.h"
+#include "bootloader/core/boot_record.h"
 #include "common/config/yaml_config.h"
 #include "common/status/status.h"
 #include "um-plugins/slots/machine_slot_plugin.h"
@@ -49,6 +50,8 @@ MachineSlotSettings ToSettings(const config::v1::UmConfig& config) {
   slots.factory_version = bootloader.factory_version();
   slots.verify_before_confirm = true;
   slots.read_back = true;
+  // Each boot of a root file system on trial is one of the bootloader's, too.
+  slots.proven_attempts = boot::kMaxAttempts;
   slots.artifact_tls = config.artifact_tls();
   settings.reboot_command = {bootloader.reboot_command().begin(), bootloader.reboot_command().end()};
   settings.check_command = {bootloader.check_command().begin(), bootloader.check_command().end()};

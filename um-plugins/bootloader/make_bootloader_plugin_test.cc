@@ -10,6 +10,7 @@
 #include "bootloader/boot_control/record_boot_control.h"
 #include "common/crypto/sha256.h"
 #include "common/storage/file_system.h"
+#include "um-plugins/slots/slot_plugin.h"
 
 namespace tandem::plugins {
 namespace {
@@ -81,8 +82,10 @@ TEST_F(MakeBootloaderPluginTest, WritesTheOtherCopySelectsItAndConfirms) {
   EXPECT_EQ(State().trial, std::nullopt);
   ASSERT_EQ(plugin->Start(operation_).value(), um::StartResult::kNeedsReboot);
   EXPECT_EQ(State().trial, boot::Slot::kB);
+  EXPECT_EQ(State().attempts_left, kTrialAttempts);
   Run("B");
   ASSERT_EQ(plugin->Start(operation_).value(), um::StartResult::kRunning);
+  EXPECT_GT(State().attempts_left, 2 * kTrialAttempts) << "the boots of a root file system on trial are its boots, too";
   ASSERT_TRUE(plugin->Apply(operation_).ok());
   EXPECT_EQ(State().confirmed, boot::Slot::kB);
   EXPECT_EQ(plugin->Inventory().value()[0].version, "2024.01");

@@ -1,5 +1,7 @@
 #include "um-plugins/mcu/fake_line.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -10,6 +12,10 @@ namespace tandem::smp {
 
 void FakeLine::Schedule(bool to_device, std::string packet) {
   if (Happens(faults_.loss)) return;
+  if (faults_.frame_loss > 0) {
+    const std::string frames = EncodeSerialFrames(packet);
+    if (Happens(1 - std::pow(1 - faults_.frame_loss, std::count(frames.begin(), frames.end(), '\n')))) return;
+  }
   if (Happens(faults_.corrupt)) {
     std::string frames = EncodeSerialFrames(packet);
     frames[random_() % frames.size()] = static_cast<char>(random_());

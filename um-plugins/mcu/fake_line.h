@@ -28,6 +28,8 @@ struct LineFaults {
   double loss = 0;
   double duplicate = 0;
   double reorder = 0;
+  // For each serial frame of a packet: any one that is lost costs the packet.
+  double frame_loss = 0;
   // One byte is changed within the packet's serial frames.
   double corrupt = 0;
   uint64_t seed = 1;

@@ -19,9 +19,12 @@ constexpr absl::Duration kMinRetry = absl::Milliseconds(200);
 constexpr absl::Duration kFirstRetry = absl::Seconds(2);
 // Sequence numbers have 8 bits, and late answers must not fit others.
 constexpr size_t kMaxWindow = 64;
-// Answers in a row before the window grows again.
+// Answers in a row before the window and the packets grow again.
 constexpr int kGrowAfter = 32;
 constexpr size_t kMinChunk = 16;
+constexpr int kTries = 8;
+// Packets do not become smaller than this on a bad line: two or three frames.
+constexpr size_t kMinPacket = 256;
 
 size_t CborHeadSize(uint64_t number) { return number < 24 ? 1 : number < 256 ? 2 : number < 65536 ? 3 : 5; }
 
@@ -34,7 +37,10 @@ size_t LaterPacketSize(size_t chunk, uint64_t off) {
 // Estimates when an answer is overdue (the method of TCP, RFC 6298).
 class RetryTimer {
  public:
-  absl::Duration Wait() const { return std::min(wait_ * backoff_, kMaxRetry); }
+  // `longest`: of the waits that only grow because nothing is heard.
+  absl::Duration Wait(absl::Duration longest) const {
+    return std::min({wait_ * backoff_, kMaxRetry, std::max(wait_, longest)});
+  }
   void Measured(absl::Duration round_trip) {
     backoff_ = 1;
     if (!mean_.has_value()) {
@@ -47,6 +53,8 @@ class RetryTimer {
     }
     wait_ = std::max(kMinRetry, *mean_ + 4 * deviation_);
   }
+  // Since the last answer.
+  bool HasTimedOut() const { return backoff_ > 1; }
   void TimedOut() { backoff_ = std::min(backoff_ * 2, 64); }
 
  private:
@@ -61,9 +69,10 @@ class Uploader {
   Uploader(SmpClient& client, const UploadRequest& request, const std::function<void(uint64_t)>& progress,
            const UploadLimits& limits, BufferParameters buffers)
       : client_(client), request_(request), progress_(progress), limits_(limits) {
-    const size_t buffer = std::min<size_t>(buffers.size, client.transport().MaxPacket());
-    chunk_ = BestChunk(client.transport(), buffer, request.size);
-    first_chunk_ = FirstChunk(buffer);
+    max_packet_ = std::min<size_t>(buffers.size, client.transport().MaxPacket());
+    SetPacket(max_packet_);
+    first_packet_ = max_packet_;
+    first_chunk_ = FirstChunk(first_packet_);
     max_window_ = request.one_at_a_time ? 1 : std::clamp<size_t>(buffers.count, 1, kMaxWindow);
     window_ = max_window_;
   }
@@ -82,6 +91,9 @@ class Uploader {
 
   absl::Duration Now() { return client_.clock().Monotonic(); }
   std::string What() const { return absl::StrCat("upload at ", have_, " of ", request_.size, " bytes"); }
+  // A packet is lost with any of its frames, so a bad line takes small ones only.
+  void SetPacket(size_t size);
+  void Shrink();
   size_t FirstChunk(size_t buffer) const;
   json FirstBody() const;
   absl::Status SendPiece();
@@ -103,6 +115,10 @@ class Uploader {
   const UploadRequest& request_;
   const std::function<void(uint64_t)>& progress_;
   const UploadLimits& limits_;
+  // The largest packet that the device takes, and the largest that is sent now.
+  size_t max_packet_ = 0;
+  size_t packet_ = 0;
+  size_t first_packet_ = 0;
   size_t chunk_ = 0;
   size_t first_chunk_ = 0;
   size_t max_window_ = 1;
@@ -131,6 +147,20 @@ class Uploader {
   absl::Duration paused_until_ = -absl::InfiniteDuration();
   absl::Status busy_;
 };
+
+void Uploader::SetPacket(size_t size) {
+  packet_ = size;
+  chunk_ = BestChunk(client_.transport(), packet_, request_.size);
+}
+
+void Uploader::Shrink() {
+  const size_t least = std::min(max_packet_, kMinPacket);
+  // At once: there is time for a few attempts only before the device counts as silent.
+  if (announced_) return SetPacket(least);
+  // The first one may wait for a slot to be erased: that says nothing about the line.
+  first_packet_ = std::max(first_packet_ / 2, least);
+  first_chunk_ = FirstChunk(first_packet_);
+}
 
 size_t Uploader::FirstChunk(size_t buffer) const {
   json body = FirstBody();
@@ -178,7 +208,8 @@ absl::Duration Uploader::EndOfPatience() const {
 
 absl::Duration Uploader::NextRetry() const {
   if (flight_.empty()) return paused_until_;
-  return std::max(flight_.front().sent, heard_) + timer_.Wait();
+  // A silent device is asked some times before it is given up.
+  return std::max(flight_.front().sent, heard_) + timer_.Wait(client_.options().answer_timeout / kTries);
 }
 
 absl::Status Uploader::CheckDeadlines() {
@@ -189,6 +220,8 @@ absl::Status Uploader::CheckDeadlines() {
     return absl::DeadlineExceededError(absl::StrCat(What(), ": the device answers, but the upload does not get on"));
   }
   if (!flight_.empty() && now >= NextRetry()) {
+    // Once may be a device that is busy; again, without an answer in between, is the line.
+    if (timer_.HasTimedOut()) Shrink();
     timer_.TimedOut();
     window_ = std::max<size_t>(1, window_ / 2);
     answers_in_a_row_ = 0;
@@ -286,6 +319,7 @@ absl::Status Uploader::Take(const SmpAnswer& answer) {
   if (++answers_in_a_row_ >= kGrowAfter) {
     answers_in_a_row_ = 0;
     window_ = std::min(max_window_, window_ + 1);
+    SetPacket(std::min(max_packet_, packet_ * 2));
   }
   if (const std::optional<bool> match = FindBool(answer.body, "match"); match.has_value()) matches_ = match;
   return TakeOffset(piece, *off);

@@ -108,6 +108,13 @@ TEST(SmpErrorsTest, WhateverADeviceAnswers) {
   EXPECT_TRUE(absl::IsInternal(AnswerStatus({{"err", {{"group", 77}, {"rc", 99}}}}, "it")));
   EXPECT_THAT(std::string(AnswerStatus({{"err", {{"group", 77}, {"rc", 99}}}}, "it").message()),
               HasSubstr("group 77, unknown error (rc 99)"));
+  EXPECT_EQ(AnswerStatus({{"err", {{"group", 1}, {"rc", 24}}}, {"rsn", "another key\n"}}, "it").message(),
+            "the device refused it: image group, invalid hash (rc 24): another key?");
+  const absl::Status worn = AnswerStatus({{"err", {{"group", 1}, {"rc", 12}}}}, "the upload");
+  EXPECT_TRUE(absl::IsInternal(worn));
+  EXPECT_THAT(std::string(worn.message()), HasSubstr("its flash cannot be written"));
+  EXPECT_EQ(AnswerStatus({{"rc", 3}, {"rsn", 7}}, "it").message(), "the device refused it: invalid request (rc 3)");
+  EXPECT_LT(AnswerStatus({{"rc", 3}, {"rsn", std::string(5000, 'x')}}, "it").message().size(), 300U);
 }
 
 }  // namespace

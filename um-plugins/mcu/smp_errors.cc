@@ -19,6 +19,7 @@ struct Meaning {
 };
 
 constexpr uint64_t kSpeaksOnlyOlder = 13;
+constexpr size_t kMaxReason = 120;
 
 // Answers by `rc`, the same in every group.
 constexpr Meaning kCommon[] = {
@@ -85,10 +86,22 @@ std::string GroupName(uint64_t group) {
   return absl::StrCat("group ", group);
 }
 
-absl::Status Refusal(const std::string& what, const std::string& where, const Meaning* meaning, uint64_t rc) {
+// What the device says of its own, for people: " (rc 24): it is signed with another key". From outside, so bounded, and
+// without what would spoil a log.
+std::string Reason(const nlohmann::json& body) {
+  const auto found = body.find("rsn");
+  if (found == body.end() || !found->is_string()) return "";
+  std::string text = found->get_ref<const std::string&>().substr(0, kMaxReason);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text.empty() ? "" : absl::StrCat(": ", text);
+}
+
+absl::Status Refusal(const std::string& what, const std::string& where, const Meaning* meaning, uint64_t rc,
+                     const nlohmann::json& body) {
   return {meaning == nullptr ? StatusCode::kInternal : meaning->code,
           absl::StrCat("the device refused ", what, ": ", where, meaning == nullptr ? "unknown error" : meaning->text,
-                       " (rc ", rc, ")")};
+                       " (rc ", rc, ")", Reason(body))};
 }
 
 }  // namespace
@@ -97,16 +110,16 @@ absl::Status AnswerStatus(const nlohmann::json& body, const std::string& what) {
   if (body.contains("rc")) {
     // A device that puts something else than a number there has refused, too.
     const uint64_t number = FindNumber(body, "rc").value_or(1);
-    if (number != 0) return Refusal(what, "", FindMeaning(kCommon, number), number);
+    if (number != 0) return Refusal(what, "", FindMeaning(kCommon, number), number, body);
   }
   const auto err = body.find("err");
   if (err == body.end() || !err->is_object()) return absl::OkStatus();
   const std::optional<uint64_t> rc = FindNumber(*err, "rc");
   const uint64_t group = FindNumber(*err, "group").value_or(0);
-  if (!rc.has_value()) return Refusal(what, absl::StrCat(GroupName(group), ", "), nullptr, 1);
+  if (!rc.has_value()) return Refusal(what, absl::StrCat(GroupName(group), ", "), nullptr, 1, body);
   if (*rc == 0) return absl::OkStatus();
   return Refusal(what, absl::StrCat(GroupName(group), ", "),
-                 group == kSmpImageGroup ? FindMeaning(kImage, *rc) : FindMeaning(kCommon, *rc), *rc);
+                 group == kSmpImageGroup ? FindMeaning(kImage, *rc) : FindMeaning(kCommon, *rc), *rc, body);
 }
 
 bool WantsVersion1(const nlohmann::json& body) { return FindNumber(body, "rc") == kSpeaksOnlyOlder; }

@@ -11,7 +11,8 @@
 namespace tandem::smp {
 
 // OK when `body`, an answer, has neither `rc` nor `err` (version 2: {group, rc}), or they are 0. Otherwise
-// "the device refused {what}: image group, an image is pending already (rc 28)"; UNIMPLEMENTED when it does not know
+// "the device refused {what}: image group, an image is pending already (rc 28)", and what the device says of its own
+// (`rsn`); UNIMPLEMENTED when it does not know
 // the command, UNAVAILABLE when it is busy or out of buffers and may be asked again, NOT_FOUND, FAILED_PRECONDITION,
 // RESOURCE_EXHAUSTED, INVALID_ARGUMENT, DATA_LOSS, INTERNAL by their meaning.
 absl::Status AnswerStatus(const nlohmann::json& body, const std::string& what);

@@ -238,6 +238,7 @@ bool ReconnectingTransport::EnsureOpen() {
     return false;
   }
   line_ = *std::move(line);
+  max_packet_ = line_->MaxPacket();
   trouble_ = absl::OkStatus();
   return true;
 }
@@ -268,8 +269,8 @@ absl::StatusOr<std::optional<std::string>> ReconnectingTransport::Receive(absl::
 }
 
 size_t ReconnectingTransport::MaxPacket() const {
-  // Unknown until it is open; the device's own limit is far below both.
-  return line_ == nullptr ? kMaxDatagram : line_->MaxPacket();
+  // Unknown until it is open.
+  return max_packet_.value_or(kMaxDatagram);
 }
 
 size_t ReconnectingTransport::LineBytes(size_t packet_size) const {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,9 @@ class ReconnectingTransport : public SmpTransport {
   Connect connect_;
   Clock& clock_;
   std::unique_ptr<SmpTransport> line_;
+  // Of the line that was open last: a request that was sized for it must not be refused while it is away. nullopt: none
+  // was open.
+  std::optional<size_t> max_packet_;
   absl::Status trouble_;
   // Not opened again before.
   absl::Duration next_try_ = -absl::InfiniteDuration();

@@ -85,9 +85,13 @@ TEST(TransportsTest, AUnixSocketIsOpenedAgainWhenItsServerIsBack) {
     const std::string frames = EncodeSerialFrames("answer");
     ASSERT_EQ(write(peer, frames.data(), frames.size()), static_cast<ssize_t>(frames.size()));
     EXPECT_EQ(line.Receive(In(absl::Seconds(10))).value(), "answer");
+    const size_t max_packet = line.MaxPacket();
     close(peer);
     close(server);
     unlink(path.c_str());
+    EXPECT_EQ(line.Receive(In(absl::Milliseconds(10))).value(), std::nullopt);
+    EXPECT_THAT(line.Trouble(), HasSubstr(path));
+    EXPECT_EQ(line.MaxPacket(), max_packet) << "what was sized for the line may be sent again";
   }
   rmdir(folder.c_str());
 }

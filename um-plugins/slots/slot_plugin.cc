@@ -292,12 +292,12 @@ absl::Status SlotPlugin::CheckAndRearm(Slots& slots, Slot slot) {
   if (dependencies_.check) {
     RETURN_IF_ERROR(Annotate(dependencies_.check(), absl::StrCat("check of slot ", SlotName(slot))));
   }
-  if (state.trial != slot || state.attempts_left >= kTrialAttempts || slots.rearms() >= kMaxRearms) {
+  if (state.trial != slot || state.attempts_left >= options_.proven_attempts || slots.rearms() >= kMaxRearms) {
     return absl::OkStatus();
   }
   slots.set_rearms(slots.rearms() + 1);
   RETURN_IF_ERROR(SaveSlots(slots));
-  return dependencies_.boot.RearmAttempts(slot, kTrialAttempts);
+  return dependencies_.boot.RearmAttempts(slot, options_.proven_attempts);
 }
 
 absl::StatusOr<bool> SlotPlugin::IsUnproven() {

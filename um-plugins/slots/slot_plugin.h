@@ -52,6 +52,9 @@ struct SlotPluginOptions {
   bool verify_before_confirm = false;
   // Read the whole slot back from the medium after it was written, before it is put on trial.
   bool read_back = false;
+  // Boots that a slot is given again once it has run and passed its check. More than kTrialAttempts for a stage that is
+  // also used up by the failed boots of a later one, so that each failure is found at its own stage.
+  uint32_t proven_attempts = kTrialAttempts;
   // Servers that artifacts come from.
   config::v1::Tls artifact_tls;
 };
