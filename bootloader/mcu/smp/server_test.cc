@@ -275,6 +275,18 @@ TEST_F(ServerTest, TheSealRaisesTheCounterNeverAboveTheRunningImage) {
   EXPECT_EQ(device_.Request(kRead, 100, 0)["security_counter"], 4);
 }
 
+TEST_F(ServerTest, TheSealBelievesNoImageThatFailsItsCheckNow) {
+  BootNewOnTrial();
+  device_.Confirm();
+  ASSERT_EQ(State()[1]["bootable"], true) << "as it was found before";
+  // A counter that no image has, so that none would boot any more.
+  const std::string high = TestImage({.version = {2, 0, 0, 5}, .security_counter = 400});
+  const size_t hashed = mcu_image::ParseImage(new_)->hashed_size;
+  device_.flash().bytes().replace(kTestLayout.slot_b, hashed, high, 0, hashed);
+  EXPECT_EQ(device_.Request(kWrite, 100, 1, {{"security_counter", 400}})["err"], Err(24));
+  EXPECT_EQ(device_.Record().security_counter, 0U);
+}
+
 TEST_F(ServerTest, AFlashThatFailsIsReportedAndNothingIsLost) {
   device_.flash().WearOut(true);
   EXPECT_EQ(device_.Upload(new_)["err"], Err(12));
