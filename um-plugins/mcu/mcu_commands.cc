@@ -29,7 +29,7 @@ ImageSlot ReadSlot(const json& entry) {
           .slot = static_cast<uint32_t>(FindNumber(entry, "slot").value_or(0)),
           .version = FindText(entry, "version").value_or(""),
           .hash = FindBytes(entry, "hash").value_or(""),
-          .bootable = FindBool(entry, "bootable").value_or(false),
+          .bootable = FindBool(entry, "bootable"),
           .pending = FindBool(entry, "pending").value_or(false),
           .confirmed = FindBool(entry, "confirmed").value_or(false),
           .active = FindBool(entry, "active").value_or(false),

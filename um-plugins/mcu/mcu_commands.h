@@ -21,7 +21,8 @@ struct ImageSlot {
   std::string version;
   // The image's SHA-256 tag.
   std::string hash;
-  bool bootable = false;
+  // The device would boot it. nullopt: it does not say.
+  std::optional<bool> bootable;
   // Booted next.
   bool pending = false;
   // Booted for good.

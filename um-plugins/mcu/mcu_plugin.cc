@@ -17,6 +17,12 @@ constexpr absl::Duration kInventoryTimeout = absl::Seconds(3);
 // The hash of no image.
 constexpr char kDoesNotBoot[] = "does not boot";
 
+// The device has said no; not merely that it cannot now, or nothing at all.
+bool IsRefusal(const absl::Status& status) {
+  return !status.ok() && !absl::IsDeadlineExceeded(status) && !absl::IsCancelled(status) &&
+         !absl::IsUnavailable(status);
+}
+
 }  // namespace
 
 McuPlugin::McuPlugin(Dependencies dependencies, config::v1::UmConfig config)
@@ -132,7 +138,11 @@ absl::StatusOr<McuState> McuPlugin::BootTarget(Record& record, McuDevice& device
     // First the count: a unit that dies in each boot must come to an end, too.
     record.set_test_boots(record.test_boots() + 1);
     RETURN_IF_ERROR(SaveRecord(record));
-    if (!state.other->pending) RETURN_IF_ERROR(smp::TestImage(device.client(), target));
+    if (!state.other->pending) {
+      const absl::Status tested = smp::TestImage(device.client(), target);
+      if (IsRefusal(tested)) return GiveUp(record, tested);
+      RETURN_IF_ERROR(tested);
+    }
     operation.ReportActivity(absl::StrCat("booting ", record.target().version(), ", attempt ", record.test_boots()));
     RETURN_IF_ERROR(device.Reset().status());
   }

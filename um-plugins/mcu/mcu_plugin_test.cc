@@ -185,6 +185,34 @@ TEST(McuPluginTest, ASlotThatWasLeftHalfWrittenIsNotBelieved) {
   EXPECT_GE(unit.mcu_.uploaded(), uploaded + MakeTestImage(Unit::kTwo).size());
 }
 
+TEST(McuPluginTest, ADamagedImageInTheOtherSlotIsWrittenAgain) {
+  for (const bool tells_bootable : {true, false}) {
+    Unit unit({.tells_bootable = tells_bootable});
+    ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+    unit.mcu_.DamageOther();
+    if (!tells_bootable) {
+      // Only the refusal of the test shows it.
+      EXPECT_THAT(std::string(unit.plugin_->Start(unit.operation_).status().message()), HasSubstr("refused the test"));
+      EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted);
+    }
+    const uint64_t uploaded = unit.mcu_.uploaded();
+    ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+    EXPECT_GE(unit.mcu_.uploaded(), uploaded + MakeTestImage(Unit::kTwo).size());
+    ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+    EXPECT_EQ(unit.Version(), "2.0.0");
+  }
+}
+
+TEST(McuPluginTest, ADamagedImageIsNotTheVersionBeforeWithoutASource) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  unit.mcu_.DamageOther();
+  EXPECT_TRUE(absl::IsNotFound(unit.plugin_->Prepare(
+      {{.component_id = "motor", .component_type = "motor-mcu", .version = "1.0.0"}}, unit.operation_)));
+}
+
 TEST(McuPluginTest, AnImageThatDidNotBootIsWrittenAgain) {
   Unit unit;
   unit.mcu_.MakeCrash(Unit::Hash2());

@@ -12,6 +12,15 @@
 #include "um-plugins/mcu/mcu_version.h"
 
 namespace tandem::plugins {
+namespace {
+
+// The hash tag stands at an image's end: a half-written slot may still show that of the image before, and a damaged
+// image its own. One that is whole costs a device that knows it only a question.
+bool CanBeBelieved(const record::v1::McuRecord& record, const smp::ImageSlot& other) {
+  return !record.has_unfinished() && other.bootable.value_or(true);
+}
+
+}  // namespace
 
 absl::Status McuPlugin::Prepare(const std::vector<um::Artifact>& artifacts, um::Operation& operation) {
   if (artifacts.size() != 1) {
@@ -62,8 +71,7 @@ absl::Status McuPlugin::PrepareImage(const um::Artifact& artifact, um::Operation
     operation.ReportProgress(component_id_, artifact.size, artifact.size);
     return DropStaged();
   }
-  // The hash tag stands at an image's end: a half-written slot may still show that of the image before.
-  if (!state.OtherIs(image.hash()) || (record.has_unfinished() && record.unfinished() != image.hash())) {
+  if (!state.OtherIs(image.hash()) || !CanBeBelieved(record, *state.other)) {
     record.set_unfinished(image.hash());
     RETURN_IF_ERROR(SaveRecord(record));
     RETURN_IF_ERROR(Upload(artifact, image.hash(), *device, operation));
@@ -85,7 +93,7 @@ absl::StatusOr<McuPlugin::Record::Image> McuPlugin::FindOnDevice(const Record& r
                                                                  const um::Artifact& artifact) {
   for (const smp::ImageSlot* slot : {&state.active, state.other.has_value() ? &*state.other : nullptr}) {
     if (slot == nullptr || slot->hash.empty()) continue;
-    if (slot != &state.active && record.has_unfinished()) continue;
+    if (slot != &state.active && !CanBeBelieved(record, *slot)) continue;
     Record::Image image = ImageOf(record, *slot);
     // Bytes that are asked for without a digest are those of the version before.
     const bool same = artifact.sha256.empty() ? SameMcuVersion(image.version(), artifact.version)
