@@ -159,9 +159,9 @@ absl::StatusOr<std::optional<uint64_t>> ReadSlotSize(SmpClient& client, uint32_t
   return std::nullopt;
 }
 
-absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client) {
+absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client, std::optional<absl::Duration> timeout) {
   const absl::StatusOr<json> body =
-      AskOptional(client, {.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state"});
+      client.Ask({.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state", .timeout = timeout});
   if (absl::IsUnimplemented(body.status())) return std::nullopt;
   RETURN_IF_ERROR(body.status());
   BootInfo info{.running = FindName(*body, "running"),
@@ -175,14 +175,13 @@ absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client) {
 }
 
 absl::Status RaiseSecurityCounter(SmpClient& client, uint64_t counter) {
-  const absl::Status status = client
-                                  .Ask({.op = SmpOp::kWrite,
-                                        .group = kSmpBootGroup,
-                                        .command = kSecurityCounter,
-                                        .body = {{"security_counter", counter}},
-                                        .what = "the security counter"})
-                                  .status();
-  return absl::IsNotFound(status) ? absl::UnimplementedError(status.message()) : status;
+  return client
+      .Ask({.op = SmpOp::kWrite,
+            .group = kSmpBootGroup,
+            .command = kSecurityCounter,
+            .body = {{"security_counter", counter}},
+            .what = "the security counter"})
+      .status();
 }
 
 }  // namespace tandem::smp

@@ -79,10 +79,11 @@ struct BootInfo {
   std::optional<uint64_t> security_counter;
 };
 
-// nullopt: another device, which does not know the group.
-absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client);
+// nullopt: another device, which says that it does not know the group. Silence is an error: a seal rests on the answer.
+absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client,
+                                                     std::optional<absl::Duration> timeout = std::nullopt);
 
-// UNIMPLEMENTED: another device.
+// UNIMPLEMENTED: another device, which says so.
 absl::Status RaiseSecurityCounter(SmpClient& client, uint64_t counter);
 
 }  // namespace tandem::smp

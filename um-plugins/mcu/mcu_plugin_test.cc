@@ -348,6 +348,23 @@ TEST(McuPluginTest, ASilentDeviceHasTheVersionThatWasLastKnown) {
   EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted) << "nothing was started";
 }
 
+TEST(McuPluginTest, SilenceOfTheBootGroupIsNotAnotherDevice) {
+  Unit unit({.knows_boot_group = true});
+  const um::Artifact artifact = unit.Artifact({.major = 2, .security_counter = 7}, "2.0.0", /*security_version=*/7);
+  unit.mcu_.SetSilentGroup(smp::kSmpBootGroup);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(unit.plugin_->Prepare({artifact}, unit.operation_)));
+  EXPECT_EQ(unit.mcu_.uploaded(), 0U);
+  unit.mcu_.SetSilentGroup(std::nullopt);
+  ASSERT_TRUE(unit.plugin_->Prepare({artifact}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  unit.mcu_.SetSilentGroup(smp::kSmpBootGroup);
+  EXPECT_THAT(std::string(unit.plugin_->Seal().message()), HasSubstr("seal motor: the boot state: the device has not"));
+  unit.mcu_.SetSilentGroup(std::nullopt);
+  EXPECT_TRUE(unit.plugin_->Seal().ok()) << "asked again";
+  EXPECT_EQ(unit.mcu_.security_counter(), 7U);
+}
+
 TEST(McuPluginTest, AHangingDeviceIsResetByTheConfiguredCommand) {
   Unit unit;
   unit.config_.mutable_mcu()->add_reset_command("pull-reset");
