@@ -12,7 +12,7 @@
 namespace tandem::plugins {
 namespace {
 
-// The inventory is asked for while others wait.
+// The inventory is asked for while others wait: this is for all of its questions.
 constexpr absl::Duration kInventoryTimeout = absl::Seconds(3);
 // The hash of no image.
 constexpr char kDoesNotBoot[] = "does not boot";
@@ -81,6 +81,7 @@ absl::StatusOr<std::vector<um::InstalledComponent>> McuPlugin::Inventory() {
   ASSIGN_OR_RETURN(const Record record, LoadRecord());
   um::InstalledComponent component{.id = component_id_, .type = config_.mcu().component_type()};
   const std::unique_ptr<McuDevice> device = Device(nullptr);
+  const absl::Duration end = dependencies_.clock.Monotonic() + kInventoryTimeout;
   const absl::StatusOr<McuState> state = device->ReadState(kInventoryTimeout);
   if (!state.ok()) {
     component.version = record.has_running() ? record.running().version() : config_.mcu().factory_version();
@@ -102,7 +103,8 @@ absl::StatusOr<std::vector<um::InstalledComponent>> McuPlugin::Inventory() {
   }
   if (state->other.has_value() && state->other->pending) slots.trial = absl::StrCat(state->other->slot);
   // Only devices with our boot group know more; for others a trial has the one boot that runs.
-  if (const auto info = smp::ReadBootInfo(device->client()); info.ok() && info->has_value()) {
+  const absl::Duration left = end - dependencies_.clock.Monotonic();
+  if (const auto info = smp::ReadBootInfo(device->client(), left); info.ok() && info->has_value()) {
     slots.attempts_left = (*info)->attempts_left.value_or(0);
   }
   component.slots = slots;

@@ -348,6 +348,15 @@ TEST(McuPluginTest, ASilentDeviceHasTheVersionThatWasLastKnown) {
   EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted) << "nothing was started";
 }
 
+TEST(McuPluginTest, TheInventoryTakesThreeSecondsAtMostWhenTheDeviceDiesInBetween) {
+  Unit unit({.knows_boot_group = true});
+  unit.clock_.Advance(absl::Seconds(5));
+  const absl::Duration start = unit.clock_.Monotonic();
+  unit.on_packet_ = [&](int packet) { unit.mcu_.SetSilent(packet > 1); };
+  EXPECT_EQ(unit.Version(), "1.0.0");
+  EXPECT_EQ(unit.clock_.Monotonic() - start, absl::Seconds(3));
+}
+
 TEST(McuPluginTest, SilenceOfTheBootGroupIsNotAnotherDevice) {
   Unit unit({.knows_boot_group = true});
   const um::Artifact artifact = unit.Artifact({.major = 2, .security_counter = 7}, "2.0.0", /*security_version=*/7);
