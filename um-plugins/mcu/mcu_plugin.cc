@@ -121,18 +121,28 @@ absl::Status McuPlugin::GiveUp(Record& record, const absl::Status& why) {
   return why;
 }
 
+absl::Status McuPlugin::NoteRunning(Record& record) {
+  if (record.seen_running_at() == record.test_boots()) return absl::OkStatus();
+  record.set_seen_running_at(record.test_boots());
+  return SaveRecord(record);
+}
+
 absl::StatusOr<McuState> McuPlugin::BootTarget(Record& record, McuDevice& device, um::Operation& operation) {
   const uint32_t attempts = config_.mcu().test_attempts() == 0 ? kMcuTestAttempts : config_.mcu().test_attempts();
   const std::string& target = record.target().hash();
   while (true) {
     operation.ReportActivity("asking the device what it runs");
     ASSIGN_OR_RETURN(const McuState state, device.WaitForState());
-    if (state.active.hash == target) return state;
+    if (state.active.hash == target) {
+      RETURN_IF_ERROR(NoteRunning(record));
+      return state;
+    }
     if (!state.OtherIs(target)) {
       return GiveUp(record, absl::FailedPreconditionError(
                                 absl::StrCat("image ", NameOf(record.target()), " is not on the device any more")));
     }
-    if (record.test_boots() >= attempts) {
+    if (record.test_boots() - record.seen_running_at() >= attempts ||
+        record.test_boots() >= attempts * kMcuTestRounds) {
       return GiveUp(record, absl::FailedPreconditionError(absl::StrCat("boot of image ", NameOf(record.target()),
                                                                        " failed, the MCU fell back to ",
                                                                        NameOf(ImageOf(record, state.active)))));
@@ -160,6 +170,7 @@ absl::StatusOr<um::StartResult> McuPlugin::Start(um::Operation& operation) {
   if (record.failed()) {
     record.clear_failed();
     record.clear_test_boots();
+    record.clear_seen_running_at();
     RETURN_IF_ERROR(SaveRecord(record));
   }
   const std::unique_ptr<McuDevice> device = Device(&operation);

@@ -241,11 +241,12 @@ TEST(McuPluginTest, ABadImageFallsBackAndIsGivenUpAfterItsAttempts) {
   }
 }
 
-TEST(McuPluginTest, AnImageOnTrialThatWasResetIsSetAgainABoundedNumberOfTimes) {
+TEST(McuPluginTest, AnImageThatComesUpAfterEachResetHasItsAttemptsAgainUpToALimit) {
   Unit unit;
   ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
   ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
-  for (int reset = 1; reset < 3; ++reset) {
+  const int limit = static_cast<int>(kMcuTestAttempts * kMcuTestRounds);
+  for (int reset = 1; reset < limit; ++reset) {
     unit.mcu_.CutPower(unit.clock_.Monotonic());
     unit.Restart();
     ASSERT_EQ(unit.plugin_->CheckAfterReboot(unit.operation_).value(), um::RebootCheck::kRunning) << reset;
@@ -261,6 +262,29 @@ TEST(McuPluginTest, AnImageOnTrialThatWasResetIsSetAgainABoundedNumberOfTimes) {
   EXPECT_EQ(unit.Version(), "2.0.0");
   EXPECT_TRUE(unit.mcu_.RunningConfirmed());
   EXPECT_THAT(unit.mcu_.violations(), IsEmpty());
+}
+
+TEST(McuPluginTest, IgnitionCyclesOfALongTrialDoNotFailTheCommit) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  for (int cycle = 0; cycle < 5; ++cycle) {
+    unit.mcu_.CutPower(unit.clock_.Monotonic());
+    unit.Restart();
+    ASSERT_TRUE(unit.plugin_->CheckAfterReboot(unit.operation_).ok()) << cycle;
+  }
+  unit.mcu_.CutPower(unit.clock_.Monotonic());
+  EXPECT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  EXPECT_TRUE(unit.mcu_.RunningConfirmed());
+}
+
+TEST(McuPluginTest, AfterItWasSeenRunningRevertStillKnowsThatTheDeviceWasToldToBootIt) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->CheckAfterReboot(unit.operation_).ok());
+  EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_EQ(unit.mcu_.RunningVersion(), "1.0.0");
 }
 
 TEST(McuPluginTest, ALostResetIsAskedForAgain) {

@@ -18,6 +18,7 @@ void Close(record::v1::McuRecord& record) {
   record.clear_target();
   record.clear_origin();
   record.clear_test_boots();
+  record.clear_seen_running_at();
   record.clear_failed();
 }
 
