@@ -175,7 +175,6 @@ json FakeMcu::Answer(const SmpPacket& packet, absl::Duration now) {
   const bool read = packet.header.op == SmpOp::kRead;
   const uint8_t command = packet.header.command;
   if (packet.header.group == kSmpOsGroup) {
-    if (command == 0 && !read) return {{"r", FindText(packet.body, "d").value_or("")}};
     if (command == 5 && !read) {
       reset_at_ = now + options_.reset_delay;
       return json::object();
@@ -186,7 +185,6 @@ json FakeMcu::Answer(const SmpPacket& packet, absl::Duration now) {
   } else if (packet.header.group == kSmpImageGroup) {
     if (command == 0) return read ? ImageState() : SetImageState(packet.body);
     if (command == 1 && !read) return Upload(packet.body, now);
-    if (command == 5 && !read) return Erase();
     if (command == 6 && read && options_.knows_slot_info) return SlotInfo();
   } else if (packet.header.group == kSmpBootGroup && options_.knows_boot_group) {
     return BootGroup(packet);
@@ -251,13 +249,6 @@ json FakeMcu::Confirm(size_t slot) {
     trial_ = false;
   }
   return ImageState();
-}
-
-json FakeMcu::Erase() {
-  if (trial_ || pending_ != Pending::kNone) return Error(6, 28);
-  slots_[Other()].clear();
-  upload_sha_.clear();
-  return json::object();
 }
 
 json FakeMcu::Upload(const json& body, absl::Duration now) {

@@ -95,7 +95,6 @@ class FakeMcu {
   nlohmann::json SetImageState(const nlohmann::json& body);
   nlohmann::json Confirm(size_t slot);
   nlohmann::json Upload(const nlohmann::json& body, absl::Duration now);
-  nlohmann::json Erase();
   nlohmann::json SlotInfo() const;
   nlohmann::json BootGroup(const SmpPacket& packet);
 

@@ -11,11 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint8_t kEcho = 0;
 constexpr uint8_t kReset = 5;
 constexpr uint8_t kBufferParameters = 6;
 constexpr uint8_t kImageState = 0;
-constexpr uint8_t kImageErase = 5;
 constexpr uint8_t kSlotInfo = 6;
 constexpr uint8_t kBootInfo = 0;
 constexpr uint8_t kSecurityCounter = 1;
@@ -91,17 +89,6 @@ absl::Status ConfirmRunningImage(SmpClient& client) {
   return WriteImageState(client, "", /*confirm=*/true, "the confirmation of the running image");
 }
 
-absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout) {
-  return client
-      .Ask({.op = SmpOp::kWrite,
-            .group = kSmpImageGroup,
-            .command = kImageErase,
-            .body = {{"slot", slot}},
-            .what = "the erasing of the slot",
-            .timeout = timeout})
-      .status();
-}
-
 absl::Status ResetDevice(SmpClient& client) {
   const absl::Status status = client
                                   .Ask({.op = SmpOp::kWrite,
@@ -112,15 +99,6 @@ absl::Status ResetDevice(SmpClient& client) {
                                         .timeout = kResetAnswer})
                                   .status();
   return absl::IsDeadlineExceeded(status) ? absl::OkStatus() : status;
-}
-
-absl::Status Echo(SmpClient& client, const std::string& text) {
-  ASSIGN_OR_RETURN(
-      const json body,
-      client.Ask(
-          {.op = SmpOp::kWrite, .group = kSmpOsGroup, .command = kEcho, .body = {{"d", text}}, .what = "the echo"}));
-  if (FindText(body, "r") == text) return absl::OkStatus();
-  return absl::InternalError("the echo: the device answers with another text");
 }
 
 absl::StatusOr<BufferParameters> ReadBufferParameters(SmpClient& client) {

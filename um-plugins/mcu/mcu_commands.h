@@ -46,15 +46,9 @@ absl::Status ConfirmImage(SmpClient& client, const std::string& hash);
 // runs already, and not an image beside it.
 absl::Status ConfirmRunningImage(SmpClient& client);
 
-// What is in the slot is gone. May take as long as the flash needs: `timeout`.
-absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout);
-
 // Asked for once only: a reset that comes twice would end the one boot that a tested image has. UNAVAILABLE-like
 // silence is no error: the answer may be lost with the reset, or the request; the image state tells.
 absl::Status ResetDevice(SmpClient& client);
-
-// What it says is what comes back.
-absl::Status Echo(SmpClient& client, const std::string& text);
 
 struct BufferParameters {
   // The largest request, with its header.

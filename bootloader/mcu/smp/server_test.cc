@@ -53,6 +53,15 @@ TEST_F(ServerTest, WhatIsUnknownIsNotSupportedInBothVersions) {
   }
 }
 
+TEST_F(ServerTest, ANewerProtocolIsAnsweredAsTooNewInTheNewestVersionThatIsSpoken) {
+  std::vector<uint8_t> packet(kSmpHeaderSize);
+  WriteHeader({.version = 2, .op = SmpOp::kRead, .length = 0, .group = 1, .sequence = 1, .command = 0}, packet);
+  const std::span<const uint8_t> response = device_.server().Handle(packet);
+  ASSERT_GT(response.size(), kSmpHeaderSize);
+  EXPECT_EQ(response[0] >> 3, 1);
+  EXPECT_EQ(json::from_cbor(response.begin() + kSmpHeaderSize, response.end())["rc"], 13);
+}
+
 TEST_F(ServerTest, ErrorsAreRcInVersion1AndErrInVersion2) {
   const json map = {{"hash", Binary(std::string(32, 'x'))}, {"confirm", false}};
   const json first = device_.Request(kWrite, 1, 0, map, 0);
