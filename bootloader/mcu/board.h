@@ -31,7 +31,8 @@ std::span<uint8_t> ImageRam(uint32_t address, uint32_t size);
 // The line that speaks SMP. Reading takes what interrupts have collected: false when there is none.
 bool SerialRead(uint8_t& byte);
 void SerialWrite(std::span<const uint8_t> bytes);
-// Text for a person, on a line of its own; may be dropped.
+// Text for a person, on a line of its own. Returns within a few milliseconds, also when the line is stuck: the rest of
+// the text is dropped then.
 void ConsoleWrite(const char* text);
 
 // Sleeps until an interrupt, at most about 100 ms.

@@ -47,9 +47,10 @@ struct Handover {
   ResetCause cause;
   // kRecoveryWanted: the bootloader stays in serial recovery once.
   uint32_t recovery;
-  // The slot that runs, and 1 when it is on trial.
+  // The slot that runs.
   uint32_t running;
-  uint32_t on_trial;
+  // How often recovery was left for want of requests, since an image ran last.
+  uint32_t recovery_exits;
   // Boots since power on.
   uint32_t boots;
 };

@@ -11,7 +11,7 @@ namespace tandem::mcu {
 // The board's flash, with the key that was built in.
 SlotImagesConfig BoardImages();
 
-// `running` is kNone in recovery.
+// `running` is kNone in recovery, which is left by a reset when nobody asks for anything: boot/recovery_exit.h.
 [[noreturn]] void ServeSmp(boot::FlashRecordStore& records, SlotImages& images, boot::Slot running);
 
 }  // namespace tandem::mcu

@@ -48,7 +48,7 @@ void AskEverything(const nlohmann::json& body) {
   (void)smp::ReadBufferParameters(client);
   (void)smp::ReadSlotSize(client, 0);
   (void)smp::ReadBootInfo(client);
-  (void)smp::Echo(client, "text");
+  (void)smp::RaiseSecurityCounter(client, 1);
 }
 
 void DecodeOne(std::string_view bytes) {

@@ -159,6 +159,7 @@ std::optional<std::string> FakeMcu::Handle(std::string_view bytes, absl::Duratio
   const absl::StatusOr<SmpPacket> packet = DecodeSmpPacket(bytes);
   if (!packet.ok()) return std::nullopt;
   if (packet->header.op != SmpOp::kRead && packet->header.op != SmpOp::kWrite) return std::nullopt;
+  if (packet->header.group == silent_group_) return std::nullopt;
   SmpHeader header = packet->header;
   header.op = header.op == SmpOp::kRead ? SmpOp::kReadAnswer : SmpOp::kWriteAnswer;
   if (options_.version1) header.version = 0;
@@ -174,7 +175,6 @@ json FakeMcu::Answer(const SmpPacket& packet, absl::Duration now) {
   const bool read = packet.header.op == SmpOp::kRead;
   const uint8_t command = packet.header.command;
   if (packet.header.group == kSmpOsGroup) {
-    if (command == 0 && !read) return {{"r", FindText(packet.body, "d").value_or("")}};
     if (command == 5 && !read) {
       reset_at_ = now + options_.reset_delay;
       return json::object();
@@ -185,7 +185,6 @@ json FakeMcu::Answer(const SmpPacket& packet, absl::Duration now) {
   } else if (packet.header.group == kSmpImageGroup) {
     if (command == 0) return read ? ImageState() : SetImageState(packet.body);
     if (command == 1 && !read) return Upload(packet.body, now);
-    if (command == 5 && !read) return Erase();
     if (command == 6 && read && options_.knows_slot_info) return SlotInfo();
   } else if (packet.header.group == kSmpBootGroup && options_.knows_boot_group) {
     return BootGroup(packet);
@@ -200,14 +199,15 @@ json FakeMcu::ImageState() const {
     if (hash.empty()) continue;
     const bool active = slot == Active();
     const bool pending = !active && pending_ != Pending::kNone;
-    images.push_back({{"slot", slot},
-                      {"version", VersionOfImage(slots_[slot])},
-                      {"hash", BytesValue(hash)},
-                      {"bootable", true},
-                      {"pending", pending},
-                      {"confirmed", active ? !trial_ : trial_},
-                      {"active", active},
-                      {"permanent", pending && pending_ == Pending::kForGood}});
+    json image = {{"slot", slot},
+                  {"version", VersionOfImage(slots_[slot])},
+                  {"hash", BytesValue(hash)},
+                  {"pending", pending},
+                  {"confirmed", active ? !trial_ : trial_},
+                  {"active", active},
+                  {"permanent", pending && pending_ == Pending::kForGood}};
+    if (options_.tells_bootable) image["bootable"] = active || !damaged_;
+    images.push_back(std::move(image));
   }
   return {{"images", images}, {"splitStatus", 0}};
 }
@@ -219,6 +219,7 @@ json FakeMcu::SetImageState(const json& body) {
     if (HashOfImage(slots_[slot]) != hash) continue;
     if (confirm) return Confirm(slot);
     if (slot == Active()) return Error(6, 33);
+    if (damaged_) return Error(9, 24);
     // The running image must be confirmed first, or there would be no way back.
     if (trial_) return Error(6, 28);
     pending_ = Pending::kTest;
@@ -250,13 +251,6 @@ json FakeMcu::Confirm(size_t slot) {
   return ImageState();
 }
 
-json FakeMcu::Erase() {
-  if (trial_ || pending_ != Pending::kNone) return Error(6, 28);
-  slots_[Other()].clear();
-  upload_sha_.clear();
-  return json::object();
-}
-
 json FakeMcu::Upload(const json& body, absl::Duration now) {
   const std::optional<uint64_t> off = FindNumber(body, "off");
   const std::optional<std::string> data = FindBytes(body, "data");
@@ -275,6 +269,7 @@ json FakeMcu::Upload(const json& body, absl::Duration now) {
     const std::string sha = FindBytes(body, "sha").value_or("");
     if (!upload_sha_.empty() && sha == upload_sha_ && *size == upload_size_) return {{"off", slot.size()}};
     slot.clear();
+    damaged_ = false;
     upload_sha_ = sha;
     upload_size_ = *size;
     ready_at_ = now + options_.erase_time;

@@ -30,6 +30,8 @@ struct FakeMcuOptions {
   bool knows_slot_info = true;
   // Group 100.
   bool knows_boot_group = false;
+  // `bootable` is among what it tells of a slot.
+  bool tells_bootable = true;
   // An image that does not run may be confirmed.
   bool confirms_others = false;
   // Errors as `rc` only.
@@ -56,6 +58,11 @@ class FakeMcu {
   void CutPower(absl::Duration now);
   // It answers nothing any more, or again.
   void SetSilent(bool silent) { silent_ = silent; }
+  // It answers nothing of this group, and all others.
+  void SetSilentGroup(std::optional<uint16_t> group) { silent_group_ = group; }
+  // A bit of the slot that does not run has fallen over: it shows its hash, and is not booted until it is written
+  // again.
+  void DamageOther() { damaged_ = true; }
   void SetSecurityCounter(uint64_t counter) { security_counter_ = counter; }
 
   std::string RunningHash() const;
@@ -88,7 +95,6 @@ class FakeMcu {
   nlohmann::json SetImageState(const nlohmann::json& body);
   nlohmann::json Confirm(size_t slot);
   nlohmann::json Upload(const nlohmann::json& body, absl::Duration now);
-  nlohmann::json Erase();
   nlohmann::json SlotInfo() const;
   nlohmann::json BootGroup(const SmpPacket& packet);
 
@@ -106,6 +112,8 @@ class FakeMcu {
   std::set<std::string> booted_;
   uint64_t security_counter_ = 0;
   bool silent_ = false;
+  std::optional<uint16_t> silent_group_;
+  bool damaged_ = false;
   int boots_ = 0;
   uint64_t uploaded_ = 0;
   std::vector<std::string> violations_;

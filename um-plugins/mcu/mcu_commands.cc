@@ -11,11 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint8_t kEcho = 0;
 constexpr uint8_t kReset = 5;
 constexpr uint8_t kBufferParameters = 6;
 constexpr uint8_t kImageState = 0;
-constexpr uint8_t kImageErase = 5;
 constexpr uint8_t kSlotInfo = 6;
 constexpr uint8_t kBootInfo = 0;
 constexpr uint8_t kSecurityCounter = 1;
@@ -29,7 +27,7 @@ ImageSlot ReadSlot(const json& entry) {
           .slot = static_cast<uint32_t>(FindNumber(entry, "slot").value_or(0)),
           .version = FindText(entry, "version").value_or(""),
           .hash = FindBytes(entry, "hash").value_or(""),
-          .bootable = FindBool(entry, "bootable").value_or(false),
+          .bootable = FindBool(entry, "bootable"),
           .pending = FindBool(entry, "pending").value_or(false),
           .confirmed = FindBool(entry, "confirmed").value_or(false),
           .active = FindBool(entry, "active").value_or(false),
@@ -91,17 +89,6 @@ absl::Status ConfirmRunningImage(SmpClient& client) {
   return WriteImageState(client, "", /*confirm=*/true, "the confirmation of the running image");
 }
 
-absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout) {
-  return client
-      .Ask({.op = SmpOp::kWrite,
-            .group = kSmpImageGroup,
-            .command = kImageErase,
-            .body = {{"slot", slot}},
-            .what = "the erasing of the slot",
-            .timeout = timeout})
-      .status();
-}
-
 absl::Status ResetDevice(SmpClient& client) {
   const absl::Status status = client
                                   .Ask({.op = SmpOp::kWrite,
@@ -112,15 +99,6 @@ absl::Status ResetDevice(SmpClient& client) {
                                         .timeout = kResetAnswer})
                                   .status();
   return absl::IsDeadlineExceeded(status) ? absl::OkStatus() : status;
-}
-
-absl::Status Echo(SmpClient& client, const std::string& text) {
-  ASSIGN_OR_RETURN(
-      const json body,
-      client.Ask(
-          {.op = SmpOp::kWrite, .group = kSmpOsGroup, .command = kEcho, .body = {{"d", text}}, .what = "the echo"}));
-  if (FindText(body, "r") == text) return absl::OkStatus();
-  return absl::InternalError("the echo: the device answers with another text");
 }
 
 absl::StatusOr<BufferParameters> ReadBufferParameters(SmpClient& client) {
@@ -159,9 +137,9 @@ absl::StatusOr<std::optional<uint64_t>> ReadSlotSize(SmpClient& client, uint32_t
   return std::nullopt;
 }
 
-absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client) {
+absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client, std::optional<absl::Duration> timeout) {
   const absl::StatusOr<json> body =
-      AskOptional(client, {.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state"});
+      client.Ask({.group = kSmpBootGroup, .command = kBootInfo, .what = "the boot state", .timeout = timeout});
   if (absl::IsUnimplemented(body.status())) return std::nullopt;
   RETURN_IF_ERROR(body.status());
   BootInfo info{.running = FindName(*body, "running"),
@@ -175,14 +153,13 @@ absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client) {
 }
 
 absl::Status RaiseSecurityCounter(SmpClient& client, uint64_t counter) {
-  const absl::Status status = client
-                                  .Ask({.op = SmpOp::kWrite,
-                                        .group = kSmpBootGroup,
-                                        .command = kSecurityCounter,
-                                        .body = {{"security_counter", counter}},
-                                        .what = "the security counter"})
-                                  .status();
-  return absl::IsNotFound(status) ? absl::UnimplementedError(status.message()) : status;
+  return client
+      .Ask({.op = SmpOp::kWrite,
+            .group = kSmpBootGroup,
+            .command = kSecurityCounter,
+            .body = {{"security_counter", counter}},
+            .what = "the security counter"})
+      .status();
 }
 
 }  // namespace tandem::smp

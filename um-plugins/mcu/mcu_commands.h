@@ -21,7 +21,8 @@ struct ImageSlot {
   std::string version;
   // The image's SHA-256 tag.
   std::string hash;
-  bool bootable = false;
+  // The device would boot it. nullopt: it does not say.
+  std::optional<bool> bootable;
   // Booted next.
   bool pending = false;
   // Booted for good.
@@ -45,15 +46,9 @@ absl::Status ConfirmImage(SmpClient& client, const std::string& hash);
 // runs already, and not an image beside it.
 absl::Status ConfirmRunningImage(SmpClient& client);
 
-// What is in the slot is gone. May take as long as the flash needs: `timeout`.
-absl::Status EraseSlot(SmpClient& client, uint32_t slot, absl::Duration timeout);
-
 // Asked for once only: a reset that comes twice would end the one boot that a tested image has. UNAVAILABLE-like
 // silence is no error: the answer may be lost with the reset, or the request; the image state tells.
 absl::Status ResetDevice(SmpClient& client);
-
-// What it says is what comes back.
-absl::Status Echo(SmpClient& client, const std::string& text);
 
 struct BufferParameters {
   // The largest request, with its header.
@@ -78,10 +73,11 @@ struct BootInfo {
   std::optional<uint64_t> security_counter;
 };
 
-// nullopt: another device, which does not know the group.
-absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client);
+// nullopt: another device, which says that it does not know the group. Silence is an error: a seal rests on the answer.
+absl::StatusOr<std::optional<BootInfo>> ReadBootInfo(SmpClient& client,
+                                                     std::optional<absl::Duration> timeout = std::nullopt);
 
-// UNIMPLEMENTED: another device.
+// UNIMPLEMENTED: another device, which says so.
 absl::Status RaiseSecurityCounter(SmpClient& client, uint64_t counter);
 
 }  // namespace tandem::smp

@@ -3,7 +3,8 @@
 //
 // The new image is uploaded into the slot that does not run, tested (booted once), and confirmed when the whole unit
 // commits. MCUboot's test is one-shot: whoever resets the device meanwhile gets the old image back. So the plugin looks
-// before each answer, and sets the test again, `test_attempts` times in all.
+// before each answer, and sets the test again: `test_attempts` times in a row, anew after each time that it was seen
+// running, and kMcuTestRounds times that in all.
 //
 // What holds after a crash at any point, of the device too: the running slot was never written; an image that has not
 // run is never confirmed; McuRecord (state_dir/mcu.rec) says which image the update leads to and from, and is written
@@ -30,8 +31,11 @@
 
 namespace tandem::plugins {
 
-// Boots of a new image before its update has failed.
+// Boots in a row in which a new image does not come up, before its update has failed.
 inline constexpr uint32_t kMcuTestAttempts = 3;
+// So many times as many boots in all, however often it comes up: an image that answers once and then dies must come to
+// an end, and a good one must outlast the ignition cycles of a long trial.
+inline constexpr uint32_t kMcuTestRounds = 10;
 // Resets until the old image must run again; more than any trial has boots.
 inline constexpr int kMaxRevertResets = 8;
 
@@ -85,6 +89,8 @@ class McuPlugin : public um::Plugin {
 
   // The target runs, or the error says why not.
   absl::StatusOr<McuState> BootTarget(Record& record, McuDevice& device, um::Operation& operation);
+  // The target came up: what takes it away from now on is not its fault.
+  absl::Status NoteRunning(Record& record);
   absl::Status GiveUp(Record& record, const absl::Status& why);
   // One step towards the old image.
   absl::Status StepBack(const Record& record, const McuState& state, McuDevice& device);

@@ -185,6 +185,34 @@ TEST(McuPluginTest, ASlotThatWasLeftHalfWrittenIsNotBelieved) {
   EXPECT_GE(unit.mcu_.uploaded(), uploaded + MakeTestImage(Unit::kTwo).size());
 }
 
+TEST(McuPluginTest, ADamagedImageInTheOtherSlotIsWrittenAgain) {
+  for (const bool tells_bootable : {true, false}) {
+    Unit unit({.tells_bootable = tells_bootable});
+    ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+    unit.mcu_.DamageOther();
+    if (!tells_bootable) {
+      // Only the refusal of the test shows it.
+      EXPECT_THAT(std::string(unit.plugin_->Start(unit.operation_).status().message()), HasSubstr("refused the test"));
+      EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted);
+    }
+    const uint64_t uploaded = unit.mcu_.uploaded();
+    ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+    EXPECT_GE(unit.mcu_.uploaded(), uploaded + MakeTestImage(Unit::kTwo).size());
+    ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+    EXPECT_EQ(unit.Version(), "2.0.0");
+  }
+}
+
+TEST(McuPluginTest, ADamagedImageIsNotTheVersionBeforeWithoutASource) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  unit.mcu_.DamageOther();
+  EXPECT_TRUE(absl::IsNotFound(unit.plugin_->Prepare(
+      {{.component_id = "motor", .component_type = "motor-mcu", .version = "1.0.0"}}, unit.operation_)));
+}
+
 TEST(McuPluginTest, AnImageThatDidNotBootIsWrittenAgain) {
   Unit unit;
   unit.mcu_.MakeCrash(Unit::Hash2());
@@ -213,11 +241,12 @@ TEST(McuPluginTest, ABadImageFallsBackAndIsGivenUpAfterItsAttempts) {
   }
 }
 
-TEST(McuPluginTest, AnImageOnTrialThatWasResetIsSetAgainABoundedNumberOfTimes) {
+TEST(McuPluginTest, AnImageThatComesUpAfterEachResetHasItsAttemptsAgainUpToALimit) {
   Unit unit;
   ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
   ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
-  for (int reset = 1; reset < 3; ++reset) {
+  const int limit = static_cast<int>(kMcuTestAttempts * kMcuTestRounds);
+  for (int reset = 1; reset < limit; ++reset) {
     unit.mcu_.CutPower(unit.clock_.Monotonic());
     unit.Restart();
     ASSERT_EQ(unit.plugin_->CheckAfterReboot(unit.operation_).value(), um::RebootCheck::kRunning) << reset;
@@ -233,6 +262,29 @@ TEST(McuPluginTest, AnImageOnTrialThatWasResetIsSetAgainABoundedNumberOfTimes) {
   EXPECT_EQ(unit.Version(), "2.0.0");
   EXPECT_TRUE(unit.mcu_.RunningConfirmed());
   EXPECT_THAT(unit.mcu_.violations(), IsEmpty());
+}
+
+TEST(McuPluginTest, IgnitionCyclesOfALongTrialDoNotFailTheCommit) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  for (int cycle = 0; cycle < 5; ++cycle) {
+    unit.mcu_.CutPower(unit.clock_.Monotonic());
+    unit.Restart();
+    ASSERT_TRUE(unit.plugin_->CheckAfterReboot(unit.operation_).ok()) << cycle;
+  }
+  unit.mcu_.CutPower(unit.clock_.Monotonic());
+  EXPECT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  EXPECT_TRUE(unit.mcu_.RunningConfirmed());
+}
+
+TEST(McuPluginTest, AfterItWasSeenRunningRevertStillKnowsThatTheDeviceWasToldToBootIt) {
+  Unit unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->CheckAfterReboot(unit.operation_).ok());
+  EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_EQ(unit.mcu_.RunningVersion(), "1.0.0");
 }
 
 TEST(McuPluginTest, ALostResetIsAskedForAgain) {
@@ -318,6 +370,32 @@ TEST(McuPluginTest, ASilentDeviceHasTheVersionThatWasLastKnown) {
   EXPECT_EQ(unit.Version(), "1.0.0");
   EXPECT_FALSE(unit.plugin_->Inventory().value()[0].slots.has_value());
   EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted) << "nothing was started";
+}
+
+TEST(McuPluginTest, TheInventoryTakesThreeSecondsAtMostWhenTheDeviceDiesInBetween) {
+  Unit unit({.knows_boot_group = true});
+  unit.clock_.Advance(absl::Seconds(5));
+  const absl::Duration start = unit.clock_.Monotonic();
+  unit.on_packet_ = [&](int packet) { unit.mcu_.SetSilent(packet > 1); };
+  EXPECT_EQ(unit.Version(), "1.0.0");
+  EXPECT_EQ(unit.clock_.Monotonic() - start, absl::Seconds(3));
+}
+
+TEST(McuPluginTest, SilenceOfTheBootGroupIsNotAnotherDevice) {
+  Unit unit({.knows_boot_group = true});
+  const um::Artifact artifact = unit.Artifact({.major = 2, .security_counter = 7}, "2.0.0", /*security_version=*/7);
+  unit.mcu_.SetSilentGroup(smp::kSmpBootGroup);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(unit.plugin_->Prepare({artifact}, unit.operation_)));
+  EXPECT_EQ(unit.mcu_.uploaded(), 0U);
+  unit.mcu_.SetSilentGroup(std::nullopt);
+  ASSERT_TRUE(unit.plugin_->Prepare({artifact}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Apply(unit.operation_).ok());
+  unit.mcu_.SetSilentGroup(smp::kSmpBootGroup);
+  EXPECT_THAT(std::string(unit.plugin_->Seal().message()), HasSubstr("seal motor: the boot state: the device has not"));
+  unit.mcu_.SetSilentGroup(std::nullopt);
+  EXPECT_TRUE(unit.plugin_->Seal().ok()) << "asked again";
+  EXPECT_EQ(unit.mcu_.security_counter(), 7U);
 }
 
 TEST(McuPluginTest, AHangingDeviceIsResetByTheConfiguredCommand) {

@@ -6,8 +6,9 @@
 //   if (outcome.slot == boot::Slot::kNone) return Recovery();
 //   board::Jump(outcome.vector_table);
 //
-// An image that fails its check is marked unbootable, durably, and the record is asked again; after at most both slots
-// there is an image or recovery. A power cut anywhere leaves a record that decides the same or better.
+// An image that fails its check twice is marked unbootable, durably, and the record is asked again; after at most both
+// slots there is an image or recovery. An image that cannot be read is not marked: it is passed over in this boot only,
+// and a trial of it has used one attempt. A power cut anywhere leaves a record that decides the same or better.
 #ifndef TANDEM_BOOTLOADER_MCU_BOOT_BOOT_FLOW_H_
 #define TANDEM_BOOTLOADER_MCU_BOOT_BOOT_FLOW_H_
 
@@ -23,7 +24,6 @@ struct BootOutcome {
   // kNone: recovery.
   boot::Slot slot = boot::Slot::kNone;
   uint32_t vector_table = 0;
-  bool on_trial = false;
   boot::BootReason reason = boot::BootReason::kNothingBootable;
   // What was found in slot A and slot B, for those that were looked at and refused; kOk otherwise.
   CheckResult refused[2] = {CheckResult::kOk, CheckResult::kOk};

@@ -5,6 +5,7 @@
 #include <functional>
 #include <iostream>
 
+#include "bootloader/mcu/boot/recovery_exit.h"
 #include "tests/support/mcu_test_device.h"
 
 namespace tandem::mcu {
@@ -36,7 +37,7 @@ TEST(BootFlow, AFactoryDeviceBootsSlotA) {
   const BootOutcome outcome = device.Boot();
   EXPECT_EQ(outcome.slot, Slot::kA);
   EXPECT_EQ(outcome.vector_table, 0x20000200U);
-  EXPECT_FALSE(outcome.on_trial);
+  EXPECT_EQ(outcome.reason, BootReason::kActive);
 }
 
 TEST(BootFlow, AnEmptyDeviceIsInRecovery) {
@@ -52,7 +53,7 @@ TEST(BootFlow, ATrialIsCountedBeforeItRuns) {
   for (const uint8_t left : {2, 1, 0}) {
     const BootOutcome outcome = device.Boot();
     EXPECT_EQ(outcome.slot, Slot::kB);
-    EXPECT_TRUE(outcome.on_trial);
+    EXPECT_EQ(outcome.reason, BootReason::kTrial);
     EXPECT_EQ(device.Record().attempts_left, left);
   }
   EXPECT_EQ(device.Boot().slot, Slot::kA);
@@ -117,6 +118,88 @@ TEST(BootFlow, ADamagedConfirmedImageFallsBackToTheOtherConfirmedOne) {
   device.SetRecord(record);
   EXPECT_EQ(device.Boot().slot, Slot::kA);
   EXPECT_EQ(device.Record().active, Slot::kA);
+}
+
+TEST(BootFlow, OneBadReadCostsNothing) {
+  for (const MemoryFlash::Disturbed how : {MemoryFlash::Disturbed::kFails, MemoryFlash::Disturbed::kLies}) {
+    TestDevice device;
+    device.PutImage(Slot::kA, Old());
+    device.PutImage(Slot::kB, New());
+    BootRecord record = OnTrial();
+    ASSERT_EQ(Confirm(record, Slot::kB), boot::ChangeResult::kDone);
+    device.SetRecord(record);
+    // Only the copy to RAM reads this byte.
+    device.flash().DisturbReads(how, kTestLayout.slot_b + 2000, 1, 1);
+    EXPECT_EQ(device.Boot().slot, Slot::kB);
+    EXPECT_EQ(device.Record().active, Slot::kB);
+    EXPECT_TRUE(device.Record().IsBootable(Slot::kB));
+  }
+}
+
+TEST(BootFlow, AConfirmedSlotThatCannotBeReadIsPassedOverInThisBootOnly) {
+  TestDevice device;
+  device.PutImage(Slot::kA, Old());
+  device.PutImage(Slot::kB, New());
+  BootRecord record = OnTrial();
+  ASSERT_EQ(Confirm(record, Slot::kB), boot::ChangeResult::kDone);
+  record.last_chosen = Slot::kB;
+  device.SetRecord(record);
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, kTestLayout.slot_b, kTestLayout.slot_size, 1000);
+  const BootOutcome outcome = device.Boot();
+  EXPECT_EQ(outcome.slot, Slot::kA);
+  EXPECT_EQ(outcome.refused[1], CheckResult::kReadFailed);
+  EXPECT_EQ(device.flash().operations(), 0U) << "nothing is written";
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, 0, 0, 0);
+  EXPECT_EQ(device.Boot().slot, Slot::kB);
+}
+
+TEST(BootFlow, ATrialThatCannotBeReadHasUsedOneAttempt) {
+  TestDevice device;
+  device.PutImage(Slot::kA, Old());
+  device.PutImage(Slot::kB, New());
+  device.SetRecord(OnTrial());
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, kTestLayout.slot_b, kTestLayout.slot_size, 1000);
+  EXPECT_EQ(device.Boot().slot, Slot::kA);
+  EXPECT_EQ(device.Record().trial, Slot::kB);
+  EXPECT_EQ(device.Record().attempts_left, 2);
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, 0, 0, 0);
+  EXPECT_EQ(device.Boot().slot, Slot::kB);
+}
+
+TEST(BootFlow, TheOnlySlotThatCannotBeReadIsRecoveryAndBootsWhenItCan) {
+  TestDevice device;
+  device.PutImage(Slot::kA, Old());
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, kTestLayout.slot_a, kTestLayout.slot_size, 1000);
+  EXPECT_EQ(device.Boot().slot, Slot::kNone);
+  device.flash().DisturbReads(MemoryFlash::Disturbed::kFails, 0, 0, 0);
+  EXPECT_TRUE(HasSomethingToBoot({.state = boot::RecordState::kValid, .record = device.Record()}));
+  EXPECT_EQ(device.Boot().slot, Slot::kA);
+}
+
+TEST(RecoveryExit, WaitsLongerEachTimeAndHasAnEnd) {
+  uint32_t minutes = 0;
+  for (uint32_t exits = 0; exits < kMaxRecoveryExits; ++exits) {
+    // The clock wraps meanwhile.
+    const uint32_t start = UINT32_MAX - 1000;
+    RecoveryExit exit(exits, start);
+    const uint32_t wait = kFirstRecoverySilenceMs << exits;
+    EXPECT_FALSE(exit.IsDue(start + wait - 1));
+    EXPECT_TRUE(exit.IsDue(start + wait));
+    exit.Heard(start + wait);
+    EXPECT_FALSE(exit.IsDue(start + wait + 1));
+    minutes += wait / 60000;
+  }
+  EXPECT_EQ(minutes, 510U);
+  EXPECT_FALSE(RecoveryExit(kMaxRecoveryExits, 0).IsDue(UINT32_MAX));
+}
+
+TEST(RecoveryExit, OnlyWhenThereIsSomethingToBoot) {
+  boot::LoadedRecord loaded{.state = boot::RecordState::kValid, .record = {}, .copy = 0};
+  EXPECT_TRUE(HasSomethingToBoot(loaded));
+  loaded.record.unbootable = boot::Bit(Slot::kA);
+  EXPECT_FALSE(HasSomethingToBoot(loaded)) << "an upload has begun";
+  loaded = {.state = boot::RecordState::kLost, .record = {}, .copy = 0};
+  EXPECT_FALSE(HasSomethingToBoot(loaded));
 }
 
 TEST(BootFlow, ALostRecordIsRecoveryEvenWithGoodSlots) {

@@ -86,7 +86,7 @@ void SayOutcome(const BootOutcome& outcome) {
   SayOutcome(outcome);
   if (outcome.slot == Slot::kNone) Recover(records, images);
   handover.running = static_cast<uint32_t>(outcome.slot);
-  handover.on_trial = outcome.on_trial ? 1 : 0;
+  handover.recovery_exits = 0;
   // A confirmed image is watched, too: what hangs is started again.
   board::WatchdogStart();
   board::Jump(outcome.vector_table);

@@ -1,6 +1,7 @@
 // The board: ARM MPS2 with AN385 (Cortex-M3), as QEMU emulates it. Registers: "Arm Cortex-M System Design Kit Technical
 // Reference Manual" (UART, watchdog) and "Armv7-M Architecture Reference Manual" (system control, SysTick, NVIC).
 #include "bootloader/mcu/board.h"
+#include "bootloader/mcu/port/bounded_write.h"
 #include "bootloader/mcu/port/mps2_an385_layout.h"
 
 namespace tandem::mcu::board {
@@ -31,6 +32,8 @@ constexpr uint32_t kReceiveOn = 2;
 constexpr uint32_t kReceiveInterruptOn = 8;
 constexpr uint32_t kReceiveInterrupt = 2;
 constexpr uint32_t kBaud = 115200;
+// A byte takes 2170 cycles; a look at least 5. Ten times what one needs, about 4 ms, for each text that is dropped.
+constexpr uint32_t kConsoleLooks = 20000;
 constexpr uint32_t kSerialReceiveIrq = 0;
 
 // Filled by the interrupt, emptied by SerialRead(). Holds all that a client may have under way: smp/server.h, buffers.
@@ -154,7 +157,9 @@ void SerialWrite(std::span<const uint8_t> bytes) {
 }
 
 void ConsoleWrite(const char* text) {
-  for (; *text != '\0'; ++text) WriteByte(kConsole, static_cast<uint8_t>(*text));
+  BoundedWrite(
+      text, kConsoleLooks, [] { return (kConsole.state() & kTransmitFull) != 0; },
+      [](uint8_t byte) { kConsole.data() = byte; });
 }
 
 void WaitForEvent() {

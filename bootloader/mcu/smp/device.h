@@ -41,6 +41,8 @@ enum class SmpStatus : uint8_t {
   kNotSupported = 8,
   kCorrupt = 9,
   kAccessDenied = 11,
+  // The request is of a version of SMP that is not spoken here yet.
+  kTooNew = 13,
 };
 
 // Errors of the image group, for clients that speak version 2 (Zephyr, "img_mgmt" return codes).

@@ -44,13 +44,11 @@ uint16_t Crc16(std::span<const uint8_t> bytes) {
 }
 
 void PacketDecoder::Drop() {
-  if (in_packet_) ++damaged_;
   in_packet_ = false;
   state_ = State::kSkip;
 }
 
 void PacketDecoder::StartPacket() {
-  if (in_packet_) ++damaged_;
   in_packet_ = true;
   size_ = 0;
 }

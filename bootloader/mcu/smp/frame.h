@@ -27,9 +27,6 @@ class PacketDecoder {
   // The packet that `byte` completes, valid until the next call; empty: none.
   std::span<const uint8_t> Feed(uint8_t byte);
 
-  // Packets that were too long, or whose checksum was wrong.
-  uint32_t damaged() const { return damaged_; }
-
  private:
   enum class State : uint8_t {
     // Before a frame's first byte.
@@ -54,7 +51,6 @@ class PacketDecoder {
   uint32_t group_ = 0;
   uint8_t group_size_ = 0;
   uint8_t padding_ = 0;
-  uint32_t damaged_ = 0;
 };
 
 template <size_t kMaxPacket>

@@ -212,8 +212,12 @@ Answer ImageGroup::Erase(const SmpFields& fields) {
 Answer ImageGroup::RaiseSecurityCounter(const SmpFields& fields) {
   if (device_.InRecovery()) return {SmpStatus::kNotSupported, ImageStatus::kOk, "not in recovery"};
   if (!fields.security_counter.has_value()) return Invalid("`security_counter` is missing");
-  const Answer answer =
-      changes_.RaiseSecurityCounter(*fields.security_counter, Look(device_.running).image.security_counter);
+  // What is found now decides, and only when all of it is right: the counter of a damaged image could lock out every
+  // image there is.
+  Forget(device_.running);
+  const FoundImage& found = Look(device_.running);
+  if (found.result != CheckResult::kOk) return NotBootable(found.result);
+  const Answer answer = changes_.RaiseSecurityCounter(*fields.security_counter, found.image.security_counter);
   // The other slot's image may be below it now.
   Forget(Slot::kA);
   Forget(Slot::kB);

@@ -11,8 +11,6 @@ bool ImageUpload::InFlash(const UploadId& id) {
   return progress_.Load(stored) && stored == id;
 }
 
-bool ImageUpload::CanResume(const UploadId& id) { return (active_ && has_sha_ && id_ == id) || InFlash(id); }
-
 FlashResult ImageUpload::Begin(const UploadId& id, bool has_sha) {
   if (has_sha && active_ && has_sha_ && id_ == id && !(complete() && !matches_)) return FlashResult::kOk;
   active_ = false;

@@ -18,8 +18,6 @@ class ImageUpload {
   ImageUpload(boot::Flash& flash, const FlashLayout& layout, SlotImages& images)
       : flash_(flash), layout_(layout), images_(images), progress_(flash, layout) {}
 
-  // True when this upload, known by `sha`, is under way or stands in flash: Begin() will go on where it stopped.
-  bool CanResume(const UploadId& id);
   // Starts `id`, or goes on with it; `has_sha` is false for a client that does not name the content: such an upload is
   // never resumed. At most the slot's size.
   boot::FlashResult Begin(const UploadId& id, bool has_sha);

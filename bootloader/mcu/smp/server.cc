@@ -37,7 +37,7 @@ std::span<const uint8_t> SmpServer::Handle(std::span<const uint8_t> packet) {
   CborWriter out(payload);
   out.BeginMap();
   if (header.version > kMaxVersion) {
-    answer = {SmpStatus::kNotSupported, ImageStatus::kOk, "a newer version of SMP"};
+    answer = {SmpStatus::kTooNew, ImageStatus::kOk, "a newer version of SMP"};
   } else if (ReadFields(packet.subspan(kSmpHeaderSize), fields)) {
     answer = Dispatch(header, fields, out);
   }

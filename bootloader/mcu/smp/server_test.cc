@@ -53,6 +53,15 @@ TEST_F(ServerTest, WhatIsUnknownIsNotSupportedInBothVersions) {
   }
 }
 
+TEST_F(ServerTest, ANewerProtocolIsAnsweredAsTooNewInTheNewestVersionThatIsSpoken) {
+  std::vector<uint8_t> packet(kSmpHeaderSize);
+  WriteHeader({.version = 2, .op = SmpOp::kRead, .length = 0, .group = 1, .sequence = 1, .command = 0}, packet);
+  const std::span<const uint8_t> response = device_.server().Handle(packet);
+  ASSERT_GT(response.size(), kSmpHeaderSize);
+  EXPECT_EQ(response[0] >> 3, 1);
+  EXPECT_EQ(json::from_cbor(response.begin() + kSmpHeaderSize, response.end())["rc"], 13);
+}
+
 TEST_F(ServerTest, ErrorsAreRcInVersion1AndErrInVersion2) {
   const json map = {{"hash", Binary(std::string(32, 'x'))}, {"confirm", false}};
   const json first = device_.Request(kWrite, 1, 0, map, 0);
@@ -273,6 +282,18 @@ TEST_F(ServerTest, TheSealRaisesTheCounterNeverAboveTheRunningImage) {
   EXPECT_EQ(State()[0]["bootable"], false) << "the old image is below it";
   EXPECT_EQ(device_.Test(old_)["err"], Err(27));
   EXPECT_EQ(device_.Request(kRead, 100, 0)["security_counter"], 4);
+}
+
+TEST_F(ServerTest, TheSealBelievesNoImageThatFailsItsCheckNow) {
+  BootNewOnTrial();
+  device_.Confirm();
+  ASSERT_EQ(State()[1]["bootable"], true) << "as it was found before";
+  // A counter that no image has, so that none would boot any more.
+  const std::string high = TestImage({.version = {2, 0, 0, 5}, .security_counter = 400});
+  const size_t hashed = mcu_image::ParseImage(new_)->hashed_size;
+  device_.flash().bytes().replace(kTestLayout.slot_b, hashed, high, 0, hashed);
+  EXPECT_EQ(device_.Request(kWrite, 100, 1, {{"security_counter", 400}})["err"], Err(24));
+  EXPECT_EQ(device_.Record().security_counter, 0U);
 }
 
 TEST_F(ServerTest, AFlashThatFailsIsReportedAndNothingIsLost) {

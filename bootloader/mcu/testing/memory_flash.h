@@ -22,7 +22,7 @@ class MemoryFlash final : public boot::Flash {
   boot::FlashResult Read(uint32_t at, std::span<uint8_t> into) override {
     if (!powered_ || at > bytes_.size() || into.size() > bytes_.size() - at) return boot::FlashResult::kOutOfRange;
     std::copy_n(bytes_.begin() + at, into.size(), into.begin());
-    return boot::FlashResult::kOk;
+    return Disturb(at, into);
   }
 
   boot::FlashResult Erase(uint32_t at) override {
@@ -50,6 +50,14 @@ class MemoryFlash final : public boot::Flash {
     powered_ = true;
     cut_.reset();
   }
+  // The next `count` reads that touch these bytes fail, or are told as good with a bit wrong.
+  enum class Disturbed { kFails, kLies };
+  void DisturbReads(Disturbed how, uint32_t at, uint32_t size, int count) {
+    disturbed_ = how;
+    disturbed_at_ = at;
+    disturbed_end_ = at + size;
+    disturbed_reads_ = count;
+  }
   // Every change fails from now on, as when the medium is worn out.
   void WearOut(bool worn) { worn_ = worn; }
 
@@ -58,6 +66,16 @@ class MemoryFlash final : public boot::Flash {
   std::string& bytes() { return bytes_; }
 
  private:
+  boot::FlashResult Disturb(uint32_t at, std::span<uint8_t> read) {
+    if (disturbed_reads_ == 0 || at >= disturbed_end_ || at + read.size() <= disturbed_at_) {
+      return boot::FlashResult::kOk;
+    }
+    --disturbed_reads_;
+    if (disturbed_ == Disturbed::kFails) return boot::FlashResult::kFailed;
+    read[0] ^= 1;
+    return boot::FlashResult::kOk;
+  }
+
   boot::FlashResult Change(uint32_t at, const std::string& to) {
     if (!powered_ || worn_) return boot::FlashResult::kFailed;
     const bool cut = cut_.has_value() && operations_ == *cut_;
@@ -75,6 +93,10 @@ class MemoryFlash final : public boot::Flash {
   double done_ = 0;
   bool powered_ = true;
   bool worn_ = false;
+  Disturbed disturbed_ = Disturbed::kFails;
+  uint32_t disturbed_at_ = 0;
+  uint32_t disturbed_end_ = 0;
+  int disturbed_reads_ = 0;
 };
 
 }  // namespace tandem::mcu
