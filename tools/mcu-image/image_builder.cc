@@ -151,7 +151,8 @@ absl::StatusOr<std::string> BuildImage(const ImageSpec& spec, std::string_view b
 absl::StatusOr<boot::Image> ParseImage(std::string_view bytes) {
   TextSource source(bytes);
   boot::Image image;
-  const boot::ImageResult result = ReadImage(source, image);
+  boot::ImageResult result = ReadImage(source, image);
+  if (result == boot::ImageResult::kOk) result = CheckForOurs(image);
   if (result == boot::ImageResult::kOk) return image;
   return absl::InvalidArgumentError(ImageResultText(result));
 }
