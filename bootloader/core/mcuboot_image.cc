@@ -46,6 +46,7 @@ class TagReader {
  private:
   ImageResult Take(const Tag& tag, bool is_protected);
   ImageResult TakeRange(const Tag& tag, ImageRange& range);
+  ImageResult TakeHash(const Tag& tag);
   ImageResult TakeDependency(const Tag& tag);
   template <size_t kSize>
   bool Read(uint32_t at, std::array<uint8_t, kSize>& into) {
@@ -54,7 +55,6 @@ class TagReader {
 
   ImageSource& source_;
   Image& image_;
-  bool has_hash_ = false;
   bool has_counter_ = false;
 };
 
@@ -85,6 +85,16 @@ ImageResult TagReader::TakeRange(const Tag& tag, ImageRange& range) {
   return ImageResult::kOk;
 }
 
+ImageResult TagReader::TakeHash(const Tag& tag) {
+  const auto type = static_cast<ImageTag>(tag.type);
+  const uint16_t size = type == ImageTag::kSha256 ? 32 : type == ImageTag::kSha384 ? 48 : 64;
+  if (image_.hash_tag.size != 0 || tag.size != size) return ImageResult::kBadTags;
+  image_.hash_type = type;
+  image_.hash_tag = {tag.at, tag.size};
+  if (type != ImageTag::kSha256) return ImageResult::kOk;
+  return Read(tag.at, image_.hash) ? ImageResult::kOk : ImageResult::kReadFailed;
+}
+
 ImageResult TagReader::TakeDependency(const Tag& tag) {
   std::array<uint8_t, kDependencySize> bytes{};
   if (tag.size != kDependencySize || image_.dependency_count == kMaxImageDependencies) return ImageResult::kBadTags;
@@ -97,9 +107,9 @@ ImageResult TagReader::TakeDependency(const Tag& tag) {
 ImageResult TagReader::Take(const Tag& tag, bool is_protected) {
   switch (static_cast<ImageTag>(tag.type)) {
     case ImageTag::kSha256:
-      if (has_hash_ || is_protected || tag.size != kImageHashSize) return ImageResult::kBadTags;
-      has_hash_ = true;
-      return Read(tag.at, image_.hash) ? ImageResult::kOk : ImageResult::kReadFailed;
+    case ImageTag::kSha384:
+    case ImageTag::kSha512:
+      return is_protected ? ImageResult::kBadTags : TakeHash(tag);
     case ImageTag::kEcdsaSignature:
       return TakeRange(tag, image_.ecdsa_signature);
     case ImageTag::kKeyHash:
@@ -116,7 +126,8 @@ ImageResult TagReader::Take(const Tag& tag, bool is_protected) {
     }
     case ImageTag::kHardwareId:
       if (!is_protected || image_.hardware_id_size != 0 || tag.size == 0 || tag.size > kMaxHardwareIdSize) {
-        return ImageResult::kBadTags;
+        image_.hardware_id_is_odd = true;
+        return ImageResult::kOk;
       }
       image_.hardware_id_size = static_cast<uint8_t>(tag.size);
       return source_.Read(tag.at, std::span(image_.hardware_id).first(tag.size)) ? ImageResult::kOk
@@ -141,10 +152,7 @@ ImageResult ReadHeader(ImageSource& source, ImageHeader& header) {
   if (header.header_size < kMinHeaderSize || header.body_size == 0 || hashed > source.size()) {
     return ImageResult::kBadSizes;
   }
-  if ((header.flags & (kImageEncryptedAes128 | kImageEncryptedAes256 | kImageNotBootable)) != 0) {
-    return ImageResult::kUnsupported;
-  }
-  return ImageResult::kOk;
+  return (header.flags & kImageNotBootable) != 0 ? ImageResult::kUnsupported : ImageResult::kOk;
 }
 
 }  // namespace
@@ -161,8 +169,12 @@ ImageResult ReadImage(ImageSource& source, Image& image) {
   image.hashed_size = end;
   const ImageResult result = tags.ReadArea(end, /*is_protected=*/false, image.total_size);
   if (result != ImageResult::kOk) return result;
-  // All zeros is no SHA-256 anybody will find.
-  return image.hash == std::array<uint8_t, kImageHashSize>{} ? ImageResult::kNoHash : ImageResult::kOk;
+  return image.hash_tag.size == 0 ? ImageResult::kNoHash : ImageResult::kOk;
+}
+
+ImageResult CheckForOurs(const Image& image) {
+  if (image.header.IsEncrypted() || image.hash_type != ImageTag::kSha256) return ImageResult::kUnsupported;
+  return image.hardware_id_is_odd ? ImageResult::kBadTags : ImageResult::kOk;
 }
 
 const char* ImageResultText(ImageResult result) {
@@ -180,11 +192,11 @@ const char* ImageResultText(ImageResult result) {
     case ImageResult::kBadTags:
       return "its tags are malformed, or it is truncated";
     case ImageResult::kNoHash:
-      return "it has no SHA-256 tag";
+      return "it has no hash tag";
     case ImageResult::kUnsupported:
       break;
   }
-  return "it is encrypted or marked as not bootable";
+  return "it is encrypted, has another hash than SHA-256, or is marked as not bootable";
 }
 
 }  // namespace tandem::boot

@@ -8,7 +8,9 @@
 // u16 total} and the others. A tag is {u16 type, u16 length, value}. The image's hash, which SMP also calls `hash`, is
 // over header, body and protected tags.
 //
-// What is read here is only the form. Nothing in an image may be believed before its signature was checked.
+// What is read here is only the form. Nothing in an image may be believed before its signature was checked. Devices
+// differ in what they take: ReadImage() reads what any MCUboot may boot, CheckForOurs() says whether our bootloader
+// would.
 #ifndef TANDEM_BOOTLOADER_CORE_MCUBOOT_IMAGE_H_
 #define TANDEM_BOOTLOADER_CORE_MCUBOOT_IMAGE_H_
 
@@ -36,6 +38,8 @@ inline constexpr uint32_t kImageRomFixed = 0x100;
 enum class ImageTag : uint16_t {
   kKeyHash = 0x01,
   kSha256 = 0x10,
+  kSha384 = 0x11,
+  kSha512 = 0x12,
   kEcdsaSignature = 0x22,
   kDependency = 0x40,
   kSecurityCounter = 0x50,
@@ -61,6 +65,8 @@ struct ImageDependency {
 };
 
 struct ImageHeader {
+  bool IsEncrypted() const { return (flags & (kImageEncryptedAes128 | kImageEncryptedAes256)) != 0; }
+
   uint32_t load_address = 0;
   uint16_t header_size = 0;
   uint16_t protected_size = 0;
@@ -84,6 +90,10 @@ struct Image {
   uint32_t hashed_size = 0;
   // With all tags.
   uint32_t total_size = 0;
+  // kSha256, kSha384 or kSha512, and its value. In an encrypted image it is over the plain bytes.
+  ImageTag hash_type = ImageTag::kSha256;
+  ImageRange hash_tag;
+  // The value of a kSha256.
   std::array<uint8_t, kImageHashSize> hash{};
   // ASN.1 DER, over the hash.
   ImageRange ecdsa_signature;
@@ -93,6 +103,8 @@ struct Image {
   uint32_t security_counter = 0;
   std::array<uint8_t, kMaxHardwareIdSize> hardware_id{};
   uint8_t hardware_id_size = 0;
+  // The tag 0xa0 is another vendor's, or not to be believed: twice, of another size, or outside the protected area.
+  bool hardware_id_is_odd = false;
   std::array<ImageDependency, kMaxImageDependencies> dependencies{};
   uint8_t dependency_count = 0;
 };
@@ -109,7 +121,7 @@ enum class ImageResult : uint8_t {
   // The tags do not fill their areas, stand twice, have a wrong size or stand outside the protected area.
   kBadTags,
   kNoHash,
-  // Encrypted, or not to be booted.
+  // Not to be booted; for our bootloader also encrypted, or of another hash than SHA-256.
   kUnsupported,
 };
 
@@ -130,6 +142,10 @@ class ImageSource {
 // `image` is whole only when kOk. Tags of unknown type are skipped. Bytes after the image are allowed: a slot is
 // longer.
 ImageResult ReadImage(ImageSource& source, Image& image);
+
+// kOk when `image`, as ReadImage() has read it, is one for our bootloader: not encrypted, hashed with SHA-256, and with
+// at most one hardware id, under the hash.
+ImageResult CheckForOurs(const Image& image);
 
 }  // namespace tandem::boot
 

@@ -91,17 +91,42 @@ TEST(McubootImageTest, WhatIsNoImageIsNamed) {
   EXPECT_EQ(Read(Changed(golden, 0, "x")), ImageResult::kBadMagic);
   EXPECT_EQ(Read(Changed(golden, 12, "\xff\xff\xff\xff")), ImageResult::kBadSizes) << "sizes that add up past 32 bits";
   EXPECT_EQ(Read(Changed(golden, 8, std::string("\x10\x00", 2))), ImageResult::kBadSizes) << "header of 16 bytes";
-  EXPECT_EQ(Read(Changed(golden, 16, "\x04")), ImageResult::kUnsupported) << "encrypted";
   EXPECT_EQ(Read(Changed(golden, 16, "\x10")), ImageResult::kUnsupported) << "not bootable";
 }
 
 TEST(McubootImageTest, WhatTheBootloaderDecidesByMustBeUnderTheHash) {
-  // The hash's tag turned into a security counter's, a dependency's, a hardware id's, outside the protected area.
-  for (const char* type : {"\x50", "\x40", "\xa0"}) {
+  // The hash's tag turned into a security counter's, a dependency's, outside the protected area.
+  for (const char* type : {"\x50", "\x40"}) {
     EXPECT_EQ(Read(Changed(Golden(), 91 + 4, type)), ImageResult::kBadTags);
   }
   // A hash within the hashed part.
   EXPECT_EQ(Read(Changed(Golden(), 48 + 4, "\x10")), ImageResult::kBadTags);
+}
+
+ImageResult Ours(const std::string& bytes, ImageTag hash_type) {
+  TextSource source(bytes);
+  Image image;
+  EXPECT_EQ(ReadImage(source, image), ImageResult::kOk);
+  EXPECT_EQ(image.hash_type, hash_type);
+  return CheckForOurs(image);
+}
+
+TEST(McubootImageTest, WhatOtherBootloadersTakeIsReadAndIsNotForOurs) {
+  const std::string golden = Golden();
+  EXPECT_EQ(Ours(golden, ImageTag::kSha256), ImageResult::kOk);
+  EXPECT_EQ(Ours(Changed(golden, 16, "\x04"), ImageTag::kSha256), ImageResult::kUnsupported) << "encrypted, AES-128";
+  EXPECT_EQ(Ours(Changed(golden, 16, "\x08"), ImageTag::kSha256), ImageResult::kUnsupported) << "encrypted, AES-256";
+  // The tag of 71 bytes of the signature takes the place of what a longer hash needs.
+  for (const auto& [type, size] : {std::pair(ImageTag::kSha384, 48), std::pair(ImageTag::kSha512, 64)}) {
+    std::string image = golden.substr(0, 91);
+    const char head[] = {
+        0x07, 0x69, static_cast<char>(8 + size), 0, static_cast<char>(type), 0, static_cast<char>(size), 0};
+    image.append(head, sizeof(head)).append(static_cast<size_t>(size), 'h');
+    EXPECT_EQ(Ours(image, type), ImageResult::kUnsupported);
+    EXPECT_EQ(Read(Changed(image, 91 + 4, "\x10")), ImageResult::kBadTags) << "a SHA-256 of another size";
+  }
+  // The key hash's tag turned into a vendor's own 0xa0, outside the protected area.
+  EXPECT_EQ(Ours(Changed(golden, 91 + 4 + 4 + 32, "\xa0"), ImageTag::kSha256), ImageResult::kBadTags);
 }
 
 TEST(McubootImageTest, ATagTwiceOrBeyondItsAreaIsRefused) {

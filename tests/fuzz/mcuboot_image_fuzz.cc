@@ -42,5 +42,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FUZZ_CHECK(image.hardware_id_size <= tandem::boot::kMaxHardwareIdSize);
   CheckWithin(image.ecdsa_signature, image);
   CheckWithin(image.key_hash, image);
+  CheckWithin(image.hash_tag, image);
+  FUZZ_CHECK(image.hash_tag.size >= tandem::boot::kImageHashSize);
+  FUZZ_CHECK(ImageResultText(CheckForOurs(image))[0] != '\0');
   return 0;
 }

@@ -1,4 +1,5 @@
 // tandem-bench: how fast the parts of Tandem are, as ratios to what the machine or the line allows.
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -44,7 +45,14 @@ void PrintRow(const bench::McuBenchCase& bench_case, const bench::McuBenchResult
               result.ours, *result.cap, result.Percent(), result.simple, result.simple / *result.cap * 100);
 }
 
+// Roughly: the other client takes more than half as long again.
+double AboutSeconds(const McuArguments& arguments) {
+  const auto lines = static_cast<double>(bench::PublishedMcuCases().size());
+  return lines * arguments.runs * arguments.seconds * (arguments.no_compare ? 1.0 : 1.6);
+}
+
 int RunMcu(const McuArguments& arguments) {
+  std::cerr << "tandem-bench: this takes about " << std::lround(AboutSeconds(arguments)) << " s\n";
   std::printf("%-28s %8s %12s %12s %9s %14s %9s\n", "line, latency each way", "buffers", "bytes/s", "cap", "of cap",
               "one at a time", "of cap");
   bool good = true;
@@ -80,9 +88,10 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   app.require_subcommand(1);
   McuArguments mcu;
-  CLI::App* const mcu_command = app.add_subcommand(
-      "mcu",
-      "uploads over SMP, next to what the framing leaves of the line and to a client with one request in flight");
+  CLI::App* const mcu_command =
+      app.add_subcommand("mcu",
+                         "uploads over SMP, next to what the framing leaves of the line and to a client with one "
+                         "request in flight; takes about 2 minutes, with --runs 1 about 25 s");
   mcu_command->footer(kExamples);
   mcu_command->add_option("--runs", mcu.runs, "uploads per line; the median counts")
       ->capture_default_str()

@@ -74,7 +74,8 @@ std::string Header(const ImageSpec& spec, size_t body_size, size_t protected_siz
 }
 
 absl::Status CheckSpec(const ImageSpec& spec, std::string_view body) {
-  if (spec.header_size < boot::kImageHeaderSize) return absl::InvalidArgumentError("the header needs 32 bytes");
+  if (spec.header_size < boot::kImageHeaderSize)
+    return absl::InvalidArgumentError("the header needs 32 bytes; take --header-size 512");
   if (body.empty()) return absl::InvalidArgumentError("the body is empty");
   if (body.size() > std::numeric_limits<uint32_t>::max() / 2)
     return absl::InvalidArgumentError("the body is too large");
@@ -132,6 +133,25 @@ std::string Hex(std::string_view bytes) {
 
 }  // namespace
 
+absl::Status CheckBootable(const ImageSpec& spec) {
+  // Of a Cortex-M's vector table.
+  constexpr uint32_t kAlignment = 256;
+  const uint32_t where = spec.flags & (boot::kImageRamLoad | boot::kImageRomFixed);
+  if (where == 0) {
+    return absl::InvalidArgumentError("say where it runs: --ram-load (copied to RAM) or --rom-fixed (in its slot)");
+  }
+  if (where == (boot::kImageRamLoad | boot::kImageRomFixed)) {
+    return absl::InvalidArgumentError("it cannot be both: leave out --ram-load or --rom-fixed");
+  }
+  RETURN_IF_ERROR(CheckSpec(spec, "body"));
+  const uint32_t vectors = spec.load_address + spec.header_size;
+  if (vectors % kAlignment == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "load address + header size is 0x%08x, where no vector table can be: make it a multiple of %u, such "
+      "as with load address 0x%08x",
+      vectors, kAlignment, spec.load_address - vectors % kAlignment));
+}
+
 absl::StatusOr<std::string> BuildImage(const ImageSpec& spec, std::string_view body, const PrivateKey* key) {
   RETURN_IF_ERROR(CheckSpec(spec, body));
   const std::string protected_tags = ProtectedTags(spec);
@@ -151,7 +171,8 @@ absl::StatusOr<std::string> BuildImage(const ImageSpec& spec, std::string_view b
 absl::StatusOr<boot::Image> ParseImage(std::string_view bytes) {
   TextSource source(bytes);
   boot::Image image;
-  const boot::ImageResult result = ReadImage(source, image);
+  boot::ImageResult result = ReadImage(source, image);
+  if (result == boot::ImageResult::kOk) result = CheckForOurs(image);
   if (result == boot::ImageResult::kOk) return image;
   return absl::InvalidArgumentError(ImageResultText(result));
 }

@@ -32,6 +32,11 @@ struct ImageSpec {
   std::vector<boot::ImageDependency> dependencies;
 };
 
+// INVALID_ARGUMENT, with what to do, when no device could boot such an image: it is neither RAM_LOAD nor ROM_FIXED or
+// it is both, its vector table would not be aligned, or a part of it is too long. Tests build such images without
+// asking.
+absl::Status CheckBootable(const ImageSpec& spec);
+
 // Without a `key` the image has a hash and no signature. The key must be ECDSA P-256. INVALID_ARGUMENT for what no
 // image can carry.
 absl::StatusOr<std::string> BuildImage(const ImageSpec& spec, std::string_view body, const PrivateKey* key);

@@ -87,6 +87,20 @@ TEST(ImageBuilder, RefusesWhatNoImageCanCarry) {
   EXPECT_FALSE(BuildImage(Spec(), "", &Key()).ok());
 }
 
+TEST(ImageBuilder, WhatNoDeviceBootsIsRefusedWithTheFix) {
+  EXPECT_TRUE(CheckBootable(Spec()).ok());
+  ImageSpec spec = Spec();
+  spec.flags = 0;
+  EXPECT_THAT(CheckBootable(spec).message(), HasSubstr("--ram-load (copied to RAM) or --rom-fixed"));
+  spec.flags = boot::kImageRamLoad | boot::kImageRomFixed;
+  EXPECT_THAT(CheckBootable(spec).message(), HasSubstr("cannot be both"));
+  spec = Spec();
+  spec.load_address += 0x44;
+  EXPECT_THAT(CheckBootable(spec).message(), HasSubstr("such as with load address 0x20000000"));
+  spec.header_size = 16;
+  EXPECT_THAT(CheckBootable(spec).message(), HasSubstr("--header-size 512"));
+}
+
 TEST(ImageBuilder, VersionsAreReadStrictly) {
   EXPECT_EQ(*ParseImageVersion("1.2.3"), (boot::ImageVersion{1, 2, 3, 0}));
   EXPECT_EQ(*ParseImageVersion("255.255.65535+4294967295"), (boot::ImageVersion{255, 255, 65535, 4294967295}));

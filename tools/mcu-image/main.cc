@@ -3,10 +3,12 @@
 #include <functional>
 #include <iostream>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bootloader/mcu/port/mps2_an385_layout.h"
@@ -55,7 +57,31 @@ absl::StatusOr<boot::ImageDependency> ParseDependency(const std::string& text) {
   return boot::ImageDependency{static_cast<uint8_t>(text[0] - '0'), version};
 }
 
-absl::Status Create(CreateOptions& options) {
+// What the command line got wrong, which no other try helps: exit code 2.
+constexpr char kUsage[] = "tandem.dev/usage";
+absl::Status Usage(absl::Status status) {
+  if (!status.ok()) status.SetPayload(kUsage, absl::Cord());
+  return status;
+}
+
+// A key file that is there and is not the right kind is a usage error, and the fix is OpenSSL's.
+template <typename Key>
+absl::StatusOr<Key> RightKey(absl::StatusOr<Key> key, const std::string& path) {
+  const auto public_key = [](const auto& any) -> const PublicKey& {
+    if constexpr (std::is_same_v<Key, PrivateKey>)
+      return any.public_key();
+    else
+      return any;
+  };
+  if (absl::IsNotFound(key.status())) return Usage(key.status());
+  if (key.ok() && public_key(*key).algorithm() == KeyAlgorithm::kEcdsaP256) return key;
+  return Usage(absl::InvalidArgumentError(
+      absl::StrCat(path,
+                   " is no ECDSA P-256 key; make one with: openssl genpkey -algorithm EC -pkeyopt "
+                   "ec_paramgen_curve:P-256 -out signing.pem")));
+}
+
+absl::Status ReadSpec(CreateOptions& options) {
   ASSIGN_OR_RETURN(options.spec.version, ParseImageVersion(options.version));
   for (const std::string& text : options.dependencies) {
     ASSIGN_OR_RETURN(const boot::ImageDependency dependency, ParseDependency(text));
@@ -63,12 +89,17 @@ absl::Status Create(CreateOptions& options) {
   }
   if (options.ram_load) options.spec.flags |= boot::kImageRamLoad;
   if (options.rom_fixed) options.spec.flags |= boot::kImageRomFixed;
+  return CheckBootable(options.spec);
+}
+
+absl::Status Create(CreateOptions& options) {
+  RETURN_IF_ERROR(Usage(ReadSpec(options)));
   ASSIGN_OR_RETURN(const std::string body, Read(options.in));
   if (options.key.empty()) {
     ASSIGN_OR_RETURN(const std::string image, BuildImage(options.spec, body, nullptr));
     return Write(options.out, image);
   }
-  ASSIGN_OR_RETURN(const PrivateKey key, LoadPrivateKey(options.key));
+  ASSIGN_OR_RETURN(const PrivateKey key, RightKey(LoadPrivateKey(options.key), options.key));
   ASSIGN_OR_RETURN(const std::string image, BuildImage(options.spec, body, &key));
   return Write(options.out, image);
 }
@@ -100,7 +131,7 @@ absl::Status Show(const std::string& path) {
 
 absl::Status Verify(const std::string& path, const std::string& key_path) {
   ASSIGN_OR_RETURN(const std::string bytes, Read(path));
-  ASSIGN_OR_RETURN(const PublicKey key, LoadPublicKey(key_path));
+  ASSIGN_OR_RETURN(const PublicKey key, RightKey(LoadPublicKey(key_path), key_path));
   RETURN_IF_ERROR(Annotate(VerifyImage(bytes, key), path));
   std::cout << "good\n";
   return absl::OkStatus();
@@ -112,6 +143,7 @@ absl::Status PlaceImage(const std::string& path, uint32_t at, std::string& flash
   if (image.size() > mcu::mps2_an385::kLayout.slot_size) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is larger than a slot"));
   }
+  RETURN_IF_ERROR(Annotate(ParseImage(image).status(), path));
   flash.replace(at, image.size(), image);
   return absl::OkStatus();
 }
@@ -125,7 +157,7 @@ absl::Status MakeFlash(const std::string& slot_a, const std::string& slot_b, con
 }
 
 absl::Status WriteKeySource(const std::string& key_path, const std::string& out) {
-  ASSIGN_OR_RETURN(const PublicKey key, LoadPublicKey(key_path));
+  ASSIGN_OR_RETURN(const PublicKey key, RightKey(LoadPublicKey(key_path), key_path));
   ASSIGN_OR_RETURN(const std::string source, KeySource(key));
   return Write(out, source);
 }
@@ -187,7 +219,7 @@ int Main(int argc, char** argv) {
   }
   if (result.ok()) return 0;
   std::cerr << "tandem-mcu-image: " << ToPersonText(result) << "\n";
-  return 1;
+  return result.GetPayload(kUsage).has_value() ? 2 : 1;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "um-plugins/mcu/fake_mcu.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -38,13 +40,22 @@ void PutTag(std::string& out, boot::ImageTag tag, std::string_view value) {
   out.append(value);
 }
 
+std::string HashWith(boot::ImageTag type, const std::string& bytes) {
+  const EVP_MD* const digest = type == boot::ImageTag::kSha512   ? EVP_sha512()
+                               : type == boot::ImageTag::kSha384 ? EVP_sha384()
+                                                                 : EVP_sha256();
+  std::string value(EVP_MD_get_size(digest), '\0');
+  EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(value.data()), nullptr, digest, nullptr);
+  return value;
+}
+
 }  // namespace
 
 std::string HashOfImage(std::string_view bytes) {
   MemoryImageSource source(bytes);
   boot::Image image;
   if (boot::ReadImage(source, image) != boot::ImageResult::kOk) return "";
-  return {image.hash.begin(), image.hash.end()};
+  return std::string(bytes.substr(image.hash_tag.at, image.hash_tag.size));
 }
 
 std::string MakeTestImage(const TestImageSpec& spec) {
@@ -73,7 +84,7 @@ std::string MakeTestImage(const TestImageSpec& spec) {
   Put16(image, boot::kImageHeaderSize);
   Put16(image, static_cast<uint32_t>(protected_size));
   Put32(image, static_cast<uint32_t>(spec.body_size));
-  Put32(image, 0);
+  Put32(image, spec.flags);
   image.push_back(static_cast<char>(spec.major));
   image.push_back(static_cast<char>(spec.minor));
   Put16(image, spec.revision);
@@ -87,11 +98,14 @@ std::string MakeTestImage(const TestImageSpec& spec) {
     Put16(image, static_cast<uint32_t>(protected_size));
     image += tags;
   }
-  const std::string hash = Sha256(image);
+  std::string others;
+  PutTag(others, spec.hash, HashWith(spec.hash, image));
+  if (!spec.vendor_tag.empty()) PutTag(others, boot::ImageTag::kHardwareId, spec.vendor_tag);
+  // The hash is over the plain bytes.
+  if (spec.flags != 0) image[boot::kImageHeaderSize] ^= 0x55;
   Put16(image, 0x6907);
-  Put16(image, static_cast<uint32_t>(4 + 4 + hash.size()));
-  PutTag(image, boot::ImageTag::kSha256, hash);
-  return image;
+  Put16(image, static_cast<uint32_t>(4 + others.size()));
+  return image + others;
 }
 
 // ---- Boot ----

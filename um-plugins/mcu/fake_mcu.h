@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "bootloader/core/mcuboot_image.h"
 #include "um-plugins/mcu/smp_packet.h"
 
 namespace tandem::smp {
@@ -136,10 +137,15 @@ struct TestImageSpec {
   std::optional<uint32_t> security_counter;
   // Another image must be at least that new: {image, {major, minor, revision, build}}.
   std::optional<std::pair<uint8_t, std::array<uint32_t, 4>>> depends_on;
+  boot::ImageTag hash = boot::ImageTag::kSha256;
+  // Encrypted when one of these says so: the bytes are not those that were hashed.
+  uint32_t flags = 0;
+  // A tag 0xa0 outside the protected area, as another vendor may use it.
+  std::string vendor_tag;
 };
 std::string MakeTestImage(const TestImageSpec& spec);
 
-// The SHA-256 tag of a whole image; empty when it is none.
+// The hash tag of a whole image; empty when it is none.
 std::string HashOfImage(std::string_view image);
 
 }  // namespace tandem::smp

@@ -19,7 +19,7 @@ struct ImageSlot {
   uint32_t image = 0;
   uint32_t slot = 0;
   std::string version;
-  // The image's SHA-256 tag.
+  // The value of the image's hash tag, of whatever length.
   std::string hash;
   // The device would boot it. nullopt: it does not say.
   std::optional<bool> bootable;

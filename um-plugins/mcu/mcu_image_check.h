@@ -29,6 +29,7 @@ struct ImageDemands {
 };
 
 struct CheckedImage {
+  // The value of the image's hash tag, as SMP names it: SHA-256, SHA-384 or SHA-512.
   std::string hash;
   std::string version;
   uint64_t security_counter = 0;

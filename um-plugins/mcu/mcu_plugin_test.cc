@@ -326,6 +326,47 @@ TEST(McuPluginTest, WhatCannotRunIsRefusedBeforeAByteIsSent) {
               HasSubstr("and it is 1.0.0"));
 }
 
+TEST(McuPluginTest, ImagesThatOnlyOtherBootloadersTakeAreUpdatesLikeOthers) {
+  const TestImageSpec specs[] = {{.major = 2, .hash = boot::ImageTag::kSha384},
+                                 {.major = 2, .hash = boot::ImageTag::kSha512},
+                                 {.major = 2, .flags = boot::kImageEncryptedAes128},
+                                 {.major = 2, .hash = boot::ImageTag::kSha512, .flags = boot::kImageEncryptedAes256},
+                                 {.major = 2, .vendor_tag = std::string(100, 'v')}};
+  for (const TestImageSpec& spec : specs) {
+    Unit unit;
+    const um::Artifact artifact = unit.Artifact(spec, "2.0.0");
+    ASSERT_EQ(unit.plugin_->Prepare({artifact}, unit.operation_), absl::OkStatus());
+    ASSERT_EQ(unit.plugin_->Start(unit.operation_).status(), absl::OkStatus());
+    ASSERT_EQ(unit.plugin_->Apply(unit.operation_), absl::OkStatus());
+    EXPECT_EQ(unit.Version(), "2.0.0");
+    EXPECT_EQ(unit.mcu_.RunningHash(), HashOfImage(MakeTestImage(spec)));
+  }
+}
+
+TEST(McuPluginTest, AVendorTagIsNoHardwareIdWhereOneIsWanted) {
+  Unit unit;
+  unit.config_.mutable_mcu()->set_hardware_id("board-a");
+  unit.Restart();
+  const um::Artifact artifact = unit.Artifact({.major = 2, .hardware_id = "board-a", .vendor_tag = "board-b"}, "2.0.0");
+  EXPECT_THAT(std::string(unit.plugin_->Prepare({artifact}, unit.operation_).message()), HasSubstr("(tag 0xa0)"));
+  EXPECT_EQ(unit.mcu_.uploaded(), 0U);
+}
+
+TEST(McuPluginTest, ADamagedLongerHashIsFound) {
+  for (const boot::ImageTag hash : {boot::ImageTag::kSha384, boot::ImageTag::kSha512}) {
+    Unit unit;
+    std::string image = MakeTestImage({.major = 2, .hash = hash});
+    image[500] ^= 1;
+    um::Artifact artifact = unit.Version2();
+    unit.fetcher_.Serve("http://cm/bad", image);
+    artifact.urls = {"http://cm/bad"};
+    artifact.sha256 = Sha256(image);
+    artifact.size = image.size();
+    EXPECT_THAT(std::string(unit.plugin_->Prepare({artifact}, unit.operation_).message()),
+                HasSubstr("does not match its own hash tag"));
+  }
+}
+
 TEST(McuPluginTest, ADamagedOrForeignFileIsRefused) {
   for (const bool damaged : {true, false}) {
     Unit unit;

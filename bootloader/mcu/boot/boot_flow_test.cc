@@ -70,6 +70,7 @@ TEST(BootFlow, WhatMayNotRunIsMarkedAndTheConfirmedSlotBoots) {
       {TestImage({.load_address = 0x20003000}), CheckResult::kWrongPlace},
       {TestImage({.load_address = 0xfffffe00}), CheckResult::kWrongPlace},
       {TestImage({.flags = 0}), CheckResult::kWrongPlace},
+      {TestImage({.flags = boot::kImageRamLoad | boot::kImageEncryptedAes128}), CheckResult::kUnsupported},
       {TestImage({.load_address = 0x08004000, .flags = boot::kImageRomFixed}), CheckResult::kWrongPlace},
   };
   for (const auto& [image, result] : wrong) {

@@ -65,6 +65,7 @@ bool HashOf(boot::ImageSource& source, uint32_t size, void (*keep_alive)(), Dige
 CheckResult CheckImage(boot::ImageSource& source, const ImageRules& rules, boot::Image& image) {
   image = {};
   if (const CheckResult form = FromForm(ReadImage(source, image)); form != CheckResult::kOk) return form;
+  if (const CheckResult ours = FromForm(CheckForOurs(image)); ours != CheckResult::kOk) return ours;
   Digest found{};
   if (!HashOf(source, image.hashed_size, rules.keep_alive, found)) return CheckResult::kReadFailed;
   if (found != image.hash) return CheckResult::kWrongHash;
@@ -86,7 +87,7 @@ const char* CheckResultText(CheckResult result) {
     case CheckResult::kBadForm:
       return "it is no MCUboot image, or truncated";
     case CheckResult::kUnsupported:
-      return "it is encrypted, or marked as not bootable";
+      return "it is encrypted, not hashed with SHA-256, or marked as not bootable";
     case CheckResult::kWrongPlace:
       return "it is linked for a place where no image may run";
     case CheckResult::kWrongHash:
