@@ -233,7 +233,8 @@ absl::Status SlotPlugin::WriteUnlocked(Slot slot, const um::Artifact& artifact, 
 
 absl::Status SlotPlugin::Write(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
   operation.ReportActivity(absl::StrCat("writing slot ", SlotName(slot)));
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file, dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadWriteAlone));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                   dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadWriteAlone));
   // One record per slot: the progress in one says nothing about the other.
   DurableRecord progress(dependencies_.fs,
                          JoinPath(options_.state_dir, absl::StrCat("stage-", SlotName(slot), ".rec")));
