@@ -142,7 +142,7 @@ TEST_F(PosixFileSystemTest, WritesToAFullDeviceAreResourceExhausted) {
 
 TEST_F(PosixFileSystemTest, KnowsTheFreeSpace) { EXPECT_GT(fs_.FreeSpace(folder_).value(), 0); }
 
-TEST(PosixFileSystemTest, ACharacterDeviceHasNothingToSync) {
+TEST_F(PosixFileSystemTest, ACharacterDeviceHasNothingToSync) {
   const std::unique_ptr<File> device =
       FileSystem::Real().Open("/dev/null", FileSystem::OpenMode::kReadWriteAlone).value();
   EXPECT_TRUE(device->WriteAt(0, "x").ok());
