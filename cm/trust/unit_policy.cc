@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cm/trust/version.h"
 #include "common/crypto/sha256.h"
 #include "common/status/status.h"
+#include "common/version/version.h"
 
 namespace tandem::cm {
 namespace {

@@ -7,6 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
 #include <openssl/x509.h>
 #include <unistd.h>
 
@@ -174,6 +176,27 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem) {
   return Wrap(std::move(key));
 }
 
+absl::StatusOr<PrivateKey> PrivateKey::FromUri(const std::string& uri) {
+  const auto no_pin = [](UI*, UI_STRING*) { return 0; };
+  const std::unique_ptr<UI_METHOD, decltype(&UI_destroy_method)> silent(UI_create_method("tandem"), UI_destroy_method);
+  UI_method_set_reader(silent.get(), no_pin);
+  const std::unique_ptr<OSSL_STORE_CTX, decltype(&OSSL_STORE_close)> store(
+      OSSL_STORE_open(uri.c_str(), silent.get(), nullptr, nullptr, nullptr), OSSL_STORE_close);
+  if (store == nullptr) return absl::InvalidArgumentError(absl::StrCat("open ", uri, ": ", OpenSslError()));
+  std::shared_ptr<EVP_PKEY> key;
+  while (OSSL_STORE_eof(store.get()) != 1) {
+    const std::unique_ptr<OSSL_STORE_INFO, decltype(&OSSL_STORE_INFO_free)> info(OSSL_STORE_load(store.get()),
+                                                                                 OSSL_STORE_INFO_free);
+    if (info == nullptr || OSSL_STORE_INFO_get_type(info.get()) != OSSL_STORE_INFO_PKEY) continue;
+    if (key != nullptr) return absl::InvalidArgumentError(absl::StrCat(uri, " names several private keys; name one"));
+    key = Own(OSSL_STORE_INFO_get1_PKEY(info.get()));
+  }
+  if (key == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(uri, " has no private key that can be used: ", OpenSslError()));
+  }
+  return Annotate(Wrap(std::move(key)), uri);
+}
+
 absl::StatusOr<std::string> PrivateKey::Sign(std::string_view message) const {
   MdContextPtr context(EVP_MD_CTX_new());
   size_t size = 0;
@@ -237,6 +260,13 @@ absl::StatusOr<PublicKey> LoadPublicKey(const std::string& path) {
     return key.public_key();
   }
   return Annotate(PublicKey::FromPem(pem), path);
+}
+
+absl::StatusOr<PrivateKey> LoadSigningKey(const std::string& path_or_uri) {
+  const size_t scheme = path_or_uri.find(':');
+  // A path may hold a colon, but a slash before it.
+  if (scheme == std::string::npos || path_or_uri.find('/') < scheme) return LoadPrivateKey(path_or_uri);
+  return PrivateKey::FromUri(path_or_uri);
 }
 
 }  // namespace tandem

@@ -11,7 +11,9 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
+#include <unordered_map>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -22,7 +24,12 @@ struct sqlite3_stmt;
 
 namespace tandem {
 
-using SqlValue = std::variant<int64_t, std::string>;
+// Bytes that are no text.
+struct SqlBytes {
+  std::string bytes;
+};
+
+using SqlValue = std::variant<int64_t, std::string, SqlBytes>;
 
 // One result row; valid during the callback.
 class Row {
@@ -42,6 +49,9 @@ class Database {
   // Opens or makes the file. DATA_LOSS when it is not a sound database (checked at once).
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
 
+  // As Open() of a file that this process has opened, and so checked, before: the check reads all of it.
+  static absl::StatusOr<std::unique_ptr<Database>> OpenUnchecked(const std::string& path);
+
   // As Open(), but a damaged file is moved aside to `path`.corrupt, logged, and a fresh one is made.
   static absl::StatusOr<std::unique_ptr<Database>> OpenOrReplaceDamaged(const std::string& path);
 
@@ -55,6 +65,10 @@ class Database {
   // damaged.
   absl::Status Run(const std::string& sql, std::initializer_list<SqlValue> values = {});
   absl::Status Query(const std::string& sql, std::initializer_list<SqlValue> values,
+                     const std::function<void(const Row&)>& row) {
+    return Query(sql, std::span<const SqlValue>(values.begin(), values.size()), row);
+  }
+  absl::Status Query(const std::string& sql, std::span<const SqlValue> values,
                      const std::function<void(const Row&)>& row);
   // Rows that the last Run() changed.
   int64_t changes() const;
@@ -65,6 +79,8 @@ class Database {
 
   sqlite3* db_;
   const std::string path_;
+  // Prepared statements that are not running just now.
+  std::unordered_map<std::string, sqlite3_stmt*> prepared_;
 };
 
 // BEGIN IMMEDIATE at once, ROLLBACK at the end unless Commit() was called.

@@ -1,4 +1,4 @@
-#include "cm/trust/version.h"
+#include "common/version/version.h"
 
 #include <algorithm>
 #include <vector>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
-namespace tandem::cm {
+namespace tandem {
 namespace {
 
 struct Parts {
@@ -69,4 +69,4 @@ int CompareVersions(std::string_view a, std::string_view b) {
   return (left.pre_release.size() > right.pre_release.size()) - (left.pre_release.size() < right.pre_release.size());
 }
 
-}  // namespace tandem::cm
+}  // namespace tandem

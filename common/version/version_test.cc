@@ -1,11 +1,11 @@
-#include "cm/trust/version.h"
+#include "common/version/version.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace tandem::cm {
+namespace tandem {
 namespace {
 
 TEST(VersionTest, OrderIsTotalAlongThisList) {
@@ -45,4 +45,4 @@ TEST(VersionTest, WhatDoesNotCountDoesNotCount) {
 }
 
 }  // namespace
-}  // namespace tandem::cm
+}  // namespace tandem

@@ -1,0 +1,83 @@
+// What units say, taken into the store: one message at a time, within a transaction of many.
+//
+// The order of arrival does not matter: reported and presence go by (epoch, seq) of the unit, feedback of one attempt as
+// well, and what came before is only kept for reading. The same message twice changes nothing the second time.
+#ifndef TANDEM_FLEET_CONTROLLER_INTAKE_H_
+#define TANDEM_FLEET_CONTROLLER_INTAKE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "fleet/controller/documents.h"
+#include "fleet/controller/registry.h"
+#include "fleet/messaging/unit_link.h"
+#include "fleet/store/records.h"
+#include "fleet/store/store.h"
+
+namespace tandem::fleet {
+
+struct IntakeOptions {
+  // A unit that nobody has registered is registered by its first report; else its messages wait until somebody does.
+  bool open_registration = false;
+  // How long what a unit said is kept.
+  absl::Duration keep_events = absl::Hours(24 * 90);
+};
+
+// What is to be sent once the transaction is committed.
+struct IntakeReplies {
+  struct Ack {
+    std::string unit_id;
+    std::string msg_id;
+  };
+  struct VerdictTo {
+    std::string unit_id;
+    unit::v1::Verdict verdict;
+  };
+  std::vector<Ack> acks;
+  std::vector<VerdictTo> verdicts;
+  // Messages of units that are not registered, or were revoked.
+  int unknown = 0;
+};
+
+// Not thread-safe.
+class Intake {
+ public:
+  Intake(Documents& documents, Registry& registry, IntakeOptions options)
+      : documents_(documents), registry_(registry), options_(options) {}
+
+  // INTERNAL and the like: the store failed, and the transaction must not be committed. What is wrong with a message is
+  // no error here.
+  absl::Status Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, IntakeReplies& replies);
+
+ private:
+  absl::Status TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                         IntakeReplies& replies);
+  absl::Status TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
+  absl::Status TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
+  absl::Status TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                           IntakeReplies& replies);
+  // The unit's newest attempt takes a step, if it means something there.
+  absl::Status StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event, std::optional<MessageOrder> order,
+                           const std::string& reason, int64_t now);
+  absl::Status CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,
+                                const google::protobuf::RepeatedPtrField<unit::v1::ComponentReport>& components,
+                                const google::protobuf::RepeatedPtrField<unit::v1::PlaneReport>& planes);
+  absl::Status SetRuns(StoreTransaction& tx, UnitRow& unit,
+                       const google::protobuf::RepeatedPtrField<unit::v1::PlaneReport>& planes);
+
+  Documents& documents_;
+  Registry& registry_;
+  const IntakeOptions options_;
+};
+
+// What a state of a unit's feedback means for its attempt; nullopt: nothing.
+std::optional<AttemptEvent> EventOfFeedback(const std::string& state);
+
+}  // namespace tandem::fleet
+
+#endif  // TANDEM_FLEET_CONTROLLER_INTAKE_H_

@@ -1,0 +1,136 @@
+#include "fleet/rollout/rollout_machine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace tandem::fleet {
+namespace {
+
+using S = RolloutState;
+using E = RolloutEvent;
+
+constexpr std::array<std::string_view, kRolloutStates> kStateNames = {"scheduled", "filling",  "rolling",   "aborting",
+                                                                      "aborted",   "complete", "superseded"};
+constexpr std::array<E, 5> kVerbs = {E::kPause, E::kResume, E::kPromote, E::kRetry, E::kAbort};
+
+const std::vector<RolloutRule>& Rules() {
+  static const auto& rules = *new std::vector<RolloutRule>{
+      {{S::kScheduled}, E::kStartDue, false, {}, S::kFilling, {}, "its time has come"},
+      {{S::kFilling}, E::kFilled, {}, {}, S::kRolling, {}, "the ring's members are known"},
+      {{S::kRolling}, E::kGatePromote, false, false, S::kFilling, {.next_ring = true}, "the gate promotes: next ring"},
+      {{S::kRolling}, E::kGatePromote, false, true, S::kComplete, {}, "the gate promotes the last ring"},
+      {{S::kFilling, S::kRolling}, E::kGateAbort, {}, {}, S::kAborting, {.cancel_queued = true}, "the gate aborts"},
+      // A completed rollout can still turn bad: a unit that joined, or one that fell back.
+      {{S::kComplete}, E::kGateAbort, {}, {}, S::kAborting, {.cancel_queued = true}, "the gate aborts"},
+      {{S::kAborting}, E::kTakenBack, {}, {}, S::kAborted, {}, "every unit that had it was ordered back"},
+      {{S::kScheduled, S::kFilling, S::kRolling, S::kComplete},
+       E::kSupersede,
+       {},
+       {},
+       S::kSuperseded,
+       {.cancel_queued = true},
+       "a newer rollout took its place"},
+
+      {{S::kScheduled, S::kFilling, S::kRolling, S::kComplete},
+       E::kPause,
+       false,
+       {},
+       {},
+       {.paused = true},
+       "an operator"},
+      {{S::kScheduled, S::kFilling, S::kRolling, S::kComplete},
+       E::kResume,
+       true,
+       {},
+       {},
+       {.paused = false},
+       "an operator"},
+      {{S::kScheduled}, E::kPromote, {}, {}, S::kFilling, {.paused = false}, "started by hand before its time"},
+      {{S::kRolling}, E::kPromote, {}, {}, {}, {.promote_asked = true, .paused = false}, "promoted by hand"},
+      {{S::kFilling, S::kRolling, S::kComplete}, E::kRetry, {}, {}, {}, {.retry_failed = true}, "tried again by hand"},
+      {{S::kScheduled}, E::kAbort, {}, {}, S::kAborted, {.paused = false}, "nothing was ordered yet"},
+      {{S::kFilling, S::kRolling, S::kComplete},
+       E::kAbort,
+       {},
+       {},
+       S::kAborting,
+       {.cancel_queued = true, .paused = false},
+       "an operator"},
+  };
+  return rules;
+}
+
+bool Fits(const RolloutRule& rule, const RolloutCondition& condition, E event) {
+  return rule.event == event && std::ranges::find(rule.from, condition.state) != rule.from.end() &&
+         rule.paused.value_or(condition.paused) == condition.paused &&
+         rule.last_ring.value_or(condition.last_ring) == condition.last_ring;
+}
+
+const RolloutRule* Find(const RolloutCondition& condition, E event) {
+  const auto found =
+      std::ranges::find_if(Rules(), [&](const RolloutRule& rule) { return Fits(rule, condition, event); });
+  return found == Rules().end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+std::span<const RolloutRule> RolloutRules() { return Rules(); }
+
+absl::StatusOr<RolloutStep> Step(const RolloutCondition& condition, RolloutEvent event) {
+  if (const RolloutRule* rule = Find(condition, event); rule != nullptr) {
+    return RolloutStep{.to = rule->to.value_or(condition.state), .effects = rule->effects, .why = rule->why};
+  }
+  const std::vector<E> verbs = VerbsOf(condition);
+  return absl::FailedPreconditionError(
+      absl::StrCat("the rollout is ", std::string(Name(condition.state)), condition.paused ? " and paused" : "",
+                   ": it takes no ", std::string(Name(event)), verbs.empty() ? "; it is over" : "; it takes ",
+                   absl::StrJoin(verbs, ", ", [](std::string* out, E verb) { out->append(Name(verb)); })));
+}
+
+bool IsOver(RolloutState state) { return state == S::kAborted || state == S::kSuperseded || state == S::kComplete; }
+
+std::vector<RolloutEvent> VerbsOf(const RolloutCondition& condition) {
+  std::vector<E> verbs;
+  std::ranges::copy_if(kVerbs, std::back_inserter(verbs), [&](E verb) { return Find(condition, verb) != nullptr; });
+  return verbs;
+}
+
+std::string_view Name(RolloutState state) { return kStateNames.at(static_cast<size_t>(state)); }
+
+std::string_view Name(RolloutEvent event) {
+  switch (event) {
+    case E::kStartDue:
+      return "start";
+    case E::kFilled:
+      return "filled";
+    case E::kGatePromote:
+      return "promotion by the gate";
+    case E::kGateAbort:
+      return "abort by the gate";
+    case E::kTakenBack:
+      return "taken back";
+    case E::kSupersede:
+      return "supersede";
+    case E::kPause:
+      return "pause";
+    case E::kResume:
+      return "resume";
+    case E::kPromote:
+      return "promote";
+    case E::kRetry:
+      return "retry";
+    case E::kAbort:
+      return "abort";
+  }
+  return "?";
+}
+
+std::optional<RolloutEvent> ParseVerb(std::string_view name) {
+  const auto found = std::ranges::find(kVerbs, name, [](E verb) { return Name(verb); });
+  return found == kVerbs.end() ? std::nullopt : std::make_optional(*found);
+}
+
+}  // namespace tandem::fleet

@@ -1,0 +1,249 @@
+#include "fleet/store/attempt_table.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status/status.h"
+
+namespace tandem::fleet {
+namespace {
+
+constexpr char kColumns[] =
+    "number, rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, before_firmware, "
+    "before_model, before_config, control, rolled_back_by, created_at, changed_at";
+
+AttemptRow ReadAttempt(const SqlRow& row) {
+  return {.number = row.Int(0),
+          .rollout = row.Int(1),
+          .ring = row.Int(2),
+          .unit = row.Int(3),
+          .kind = static_cast<AttemptKind>(row.Int(4)),
+          .state = static_cast<AttemptState>(row.Int(5)),
+          .reason = row.Text(6),
+          .sequence = row.Int(7),
+          .tries = row.Int(8),
+          .score = static_cast<AttemptScore>(row.Int(9)),
+          .score_at = row.Int(10),
+          .order = {row.Int(11), row.Int(12)},
+          .before = {row.Int(13), row.Int(14), row.Int(15)},
+          .control = row.Int(16),
+          .rolled_back_by = row.Int(17),
+          .created_at = row.Int(18),
+          .changed_at = row.Int(19)};
+}
+
+int64_t Number(AttemptState state) { return static_cast<int64_t>(state); }
+int64_t Number(AttemptKind kind) { return static_cast<int64_t>(kind); }
+
+std::string StateCounter(const AttemptRow& attempt) {
+  const std::string state(Name(attempt.state));
+  const std::string prefix = RingCounterPrefix(attempt.rollout, attempt.ring);
+  if (attempt.kind == AttemptKind::kForward) return prefix + state;
+  return absl::StrCat(prefix, std::string(Name(attempt.kind)), "/", state);
+}
+
+void CountScore(StoreTransaction& tx, const AttemptRow& attempt, int64_t by) {
+  if (attempt.kind != AttemptKind::kForward || attempt.score == AttemptScore::kNone) return;
+  const char* name = attempt.score == AttemptScore::kPass ? "score/pass" : "score/fail";
+  tx.Count(RingCounterPrefix(attempt.rollout, attempt.ring) + name, by);
+}
+
+}  // namespace
+
+std::string RingCounterPrefix(int64_t rollout, int64_t ring) { return absl::StrCat("ring/", rollout, "/", ring, "/"); }
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Select(const std::string& where,
+                                                             std::initializer_list<SqlValue> values) {
+  std::vector<AttemptRow> attempts;
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kColumns, " FROM attempts WHERE ", where), values,
+                                [&](const SqlRow& row) { attempts.push_back(ReadAttempt(row)); }));
+  return attempts;
+}
+
+absl::StatusOr<std::optional<int64_t>> AttemptTable::Add(const AttemptRow& a) {
+  std::optional<int64_t> number;
+  RETURN_IF_ERROR(tx_.sql.Query(
+      "INSERT INTO attempts (rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, "
+      "before_firmware, before_model, before_config, control, rolled_back_by, created_at, changed_at) VALUES "
+      "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) "
+      "ON CONFLICT (rollout, unit, kind, tries) DO NOTHING RETURNING number",
+      {a.rollout, a.ring, a.unit, Number(a.kind), Number(a.state), a.reason, a.sequence, a.tries,
+       static_cast<int64_t>(a.score), a.score_at, a.order.epoch, a.order.seq, a.before[0], a.before[1], a.before[2],
+       a.control, a.rolled_back_by, a.created_at, a.changed_at},
+      [&](const SqlRow& row) { number = row.Int(0); }));
+  if (number.has_value()) tx_.Count(StateCounter(a), 1);
+  return number;
+}
+
+absl::StatusOr<AttemptRow> AttemptTable::Get(int64_t number, bool lock) {
+  ASSIGN_OR_RETURN(std::vector<AttemptRow> found,
+                   Select(absl::StrCat("number = ?1", lock ? tx_.sql.ForUpdate() : ""), {number}));
+  if (found.empty()) return absl::NotFoundError(absl::StrCat("there is no attempt ", number));
+  return std::move(found[0]);
+}
+
+absl::Status AttemptTable::Save(const AttemptRow& before, const AttemptRow& after) {
+  if (before == after) return absl::OkStatus();
+  if (before.state != after.state) {
+    tx_.Count(StateCounter(before), -1);
+    tx_.Count(StateCounter(after), 1);
+  }
+  if (before.score != after.score) {
+    CountScore(tx_, before, -1);
+    CountScore(tx_, after, 1);
+  }
+  return tx_.sql
+      .Run(
+          "UPDATE attempts SET state = ?2, reason = ?3, sequence = ?4, tries = ?5, score = ?6, score_at = ?7, epoch = "
+          "?8, seq = ?9, before_firmware = ?10, before_model = ?11, before_config = ?12, rolled_back_by = ?13, "
+          "changed_at = ?14, control = ?15 WHERE number = ?1",
+          {after.number, Number(after.state), after.reason, after.sequence, after.tries,
+           static_cast<int64_t>(after.score), after.score_at, after.order.epoch, after.order.seq, after.before[0],
+           after.before[1], after.before[2], after.rolled_back_by, after.changed_at, after.control})
+      .status();
+}
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::InState(int64_t rollout, int64_t ring, AttemptKind kind,
+                                                              AttemptState state, int64_t after, int limit) {
+  return Select("rollout = ?1 AND ring = ?2 AND state = ?3 AND kind = ?4 AND number > ?5 ORDER BY number LIMIT ?6",
+                {rollout, ring, Number(state), Number(kind), after, int64_t{limit}});
+}
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::ToTakeBack(int64_t rollout, std::vector<AttemptState> states,
+                                                                 int limit) {
+  const std::string in =
+      absl::StrJoin(states, ", ", [](std::string* out, AttemptState state) { absl::StrAppend(out, Number(state)); });
+  return Select(
+      absl::StrCat("rollout = ?1 AND kind = 0 AND rolled_back_by = 0 AND state IN (", in, ") ORDER BY number LIMIT ?2"),
+      {rollout, int64_t{limit}});
+}
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Due(int64_t now, int limit) {
+  return Select(
+      absl::StrCat("score_at > 0 AND score_at <= ?1 ORDER BY score_at LIMIT ?2", tx_.sql.ForUpdateSkipLocked()),
+      {now, int64_t{limit}});
+}
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::OfUnit(int64_t unit, int limit) {
+  return Select("unit = ?1 ORDER BY number DESC LIMIT ?2", {unit, int64_t{limit}});
+}
+
+absl::StatusOr<std::optional<AttemptRow>> AttemptTable::OfUnitInRollout(int64_t unit, int64_t rollout) {
+  ASSIGN_OR_RETURN(std::vector<AttemptRow> found,
+                   Select("unit = ?1 AND rollout = ?2 ORDER BY number DESC LIMIT 1", {unit, rollout}));
+  return found.empty() ? std::nullopt : std::make_optional(std::move(found[0]));
+}
+
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::List(int64_t rollout, int64_t ring,
+                                                           std::optional<AttemptState> state, int64_t after,
+                                                           int limit) {
+  return Select(
+      "rollout = ?1 AND (?2 < 0 OR ring = ?2) AND (?3 < 0 OR state = ?3) AND number > ?4 ORDER BY number LIMIT ?5",
+      {rollout, ring, state.has_value() ? Number(*state) : int64_t{-1}, after, int64_t{limit}});
+}
+
+absl::StatusOr<bool> AttemptTable::IsMember(int64_t rollout, int64_t unit) {
+  bool found = false;
+  RETURN_IF_ERROR(tx_.sql.Query("SELECT 1 FROM attempts WHERE rollout = ?1 AND unit = ?2 LIMIT 1", {rollout, unit},
+                                [&](const SqlRow&) { found = true; }));
+  return found;
+}
+
+absl::StatusOr<int64_t> AttemptTable::CountOpen(int64_t rollout) {
+  int64_t open = 0;
+  RETURN_IF_ERROR(
+      tx_.sql.Query("SELECT COALESCE(SUM(value), 0) FROM counters WHERE name >= ?1 AND name < ?2 AND (name LIKE "
+                    "'%/asked' OR name LIKE "
+                    "'%/updating' OR name LIKE '%/provisional')",
+                    {absl::StrCat("ring/", rollout, "/"), absl::StrCat("ring/", rollout, "/~")},
+                    [&](const SqlRow& row) { open = row.Int(0); }));
+  return open;
+}
+
+absl::Status AssignmentTable::Put(const AssignmentRow& assignment) {
+  RETURN_IF_ERROR(tx_.sql
+                      .Run("INSERT INTO assignments (unit, sequence, expires, envelope) VALUES (?1, ?2, ?3, ?4) "
+                           "ON CONFLICT (unit) DO UPDATE SET sequence = excluded.sequence, expires = excluded.expires, "
+                           "envelope = excluded.envelope",
+                           {assignment.unit, assignment.sequence, assignment.expires, SqlBytes{assignment.envelope}})
+                      .status());
+  return Enqueue(assignment.unit, assignment.sequence);
+}
+
+absl::Status AssignmentTable::Clear(int64_t unit, int64_t sequence) {
+  RETURN_IF_ERROR(tx_.sql.Run("DELETE FROM assignments WHERE unit = ?1", {unit}).status());
+  return Enqueue(unit, sequence);
+}
+
+absl::StatusOr<std::optional<AssignmentRow>> AssignmentTable::Get(int64_t unit) {
+  std::optional<AssignmentRow> found;
+  RETURN_IF_ERROR(tx_.sql.Query(
+      "SELECT unit, sequence, expires, envelope FROM assignments WHERE unit = ?1", {unit}, [&](const SqlRow& row) {
+        found = {.unit = row.Int(0), .sequence = row.Int(1), .expires = row.Int(2), .envelope = row.Bytes(3)};
+      }));
+  return found;
+}
+
+absl::StatusOr<std::vector<AssignmentRow>> AssignmentTable::Expiring(int64_t time, int limit) {
+  std::vector<AssignmentRow> found;
+  RETURN_IF_ERROR(tx_.sql.Query(
+      "SELECT unit, sequence, expires, envelope FROM assignments WHERE expires < ?1 ORDER BY expires LIMIT ?2",
+      {time, int64_t{limit}}, [&](const SqlRow& row) {
+        found.push_back({.unit = row.Int(0), .sequence = row.Int(1), .expires = row.Int(2), .envelope = row.Bytes(3)});
+      }));
+  return found;
+}
+
+absl::Status AssignmentTable::Enqueue(int64_t unit, int64_t sequence) {
+  ASSIGN_OR_RETURN(const int64_t changed,
+                   tx_.sql.Run("UPDATE publish_queue SET sequence = ?2 WHERE unit = ?1", {unit, sequence}));
+  if (changed != 0) return absl::OkStatus();
+  return tx_.sql
+      .Run(
+          "INSERT INTO publish_queue (unit, sequence) VALUES (?1, ?2) "
+          "ON CONFLICT (unit) DO UPDATE SET sequence = excluded.sequence",
+          {unit, sequence})
+      .status();
+}
+
+absl::StatusOr<std::vector<PublishClaim>> AssignmentTable::Claim(const std::string& claimant, int64_t now,
+                                                                 int64_t until, int limit) {
+  std::vector<PublishClaim> claims;
+  RETURN_IF_ERROR(tx_.sql.Query(
+      absl::StrCat("UPDATE publish_queue SET claimed_until = ?1, claimed_by = ?2 WHERE unit IN (SELECT unit FROM "
+                   "publish_queue WHERE claimed_until <= ?3 ORDER BY unit LIMIT ?4",
+                   tx_.sql.ForUpdateSkipLocked(), ") RETURNING unit, sequence"),
+      {until, claimant, now, int64_t{limit}},
+      [&](const SqlRow& row) { claims.push_back({.unit = row.Int(0), .sequence = row.Int(1)}); }));
+  return claims;
+}
+
+absl::StatusOr<bool> AssignmentTable::Published(const PublishClaim& claim, const std::string& claimant) {
+  ASSIGN_OR_RETURN(const int64_t gone, tx_.sql.Run("DELETE FROM publish_queue WHERE unit = ?1 AND sequence = ?2",
+                                                   {claim.unit, claim.sequence}));
+  if (gone != 0) return true;
+  RETURN_IF_ERROR(Unclaim(claim.unit, claimant, 0));
+  return false;
+}
+
+absl::Status AssignmentTable::Unclaim(int64_t unit, const std::string& claimant, int64_t at) {
+  return tx_.sql
+      .Run("UPDATE publish_queue SET claimed_until = ?3, claimed_by = '' WHERE unit = ?1 AND claimed_by = ?2",
+           {unit, claimant, at})
+      .status();
+}
+
+absl::Status AssignmentTable::UnclaimAll(const std::string& claimant) {
+  return tx_.sql.Run("UPDATE publish_queue SET claimed_until = 0, claimed_by = '' WHERE claimed_by = ?1", {claimant})
+      .status();
+}
+
+absl::StatusOr<int64_t> AssignmentTable::QueueLength() {
+  int64_t length = 0;
+  RETURN_IF_ERROR(
+      tx_.sql.Query("SELECT COUNT(*) FROM publish_queue", {}, [&](const SqlRow& row) { length = row.Int(0); }));
+  return length;
+}
+
+}  // namespace tandem::fleet
