@@ -13,6 +13,8 @@ namespace {
 
 // Of a gate that counts failures; a statistical one has its beta.
 constexpr double kFoundWith = 0.9;
+// A statistical gate that promotes a good release less often than this is worth a warning.
+constexpr double kOftenPromoted = 0.8;
 
 bool IsStatistical(const PlannedRing& ring) {
   return ring.gate.failure_policy == GatePolicy::FailurePolicy::kStatistical;
@@ -57,9 +59,15 @@ void PlanDuration(const PlannedRing& ring, RingPlan& plan) {
 void PlanStatistics(const PlannedRing& ring, RingPlan& plan) {
   plan.required = CleanPassesToPromote(ring.gate.sprt);
   plan.smallest_regression = SmallestDetectableRegression(ring.gate.sprt, ring.units);
+  plan.promoted_at_p0 = Characteristic(ring.gate.sprt, ring.gate.sprt.p0, ring.units).promote;
   if (ring.units < plan.required) {
     plan.warnings.push_back(absl::StrCat("too small to decide: a promotion needs ", plan.required,
                                          " clean passes, the ring has ", ring.units, " units"));
+  } else if (plan.promoted_at_p0 < kOftenPromoted) {
+    plan.warnings.push_back(absl::StrFormat(
+        "often too small to decide: a release that fails at p0 = %.3g %% is promoted in %.0f %% of cases, and else "
+        "held until an operator decides",
+        ring.gate.sprt.p0 * 100, plan.promoted_at_p0 * 100));
   }
   if (ring.controls < ring.units - ring.units / 2) {
     plan.warnings.push_back(absl::StrCat(ring.controls, " controls for ", ring.units,

@@ -54,6 +54,8 @@ struct RingPlan {
   // The smallest true failure rate that this ring aborts with a probability of at least 1 - beta (kAny: 90 %);
   // nullopt when it finds none.
   std::optional<double> smallest_regression;
+  // kStatistical: P(promoted by itself | the release fails at p0).
+  double promoted_at_p0 = 0;
   std::vector<std::string> warnings;
 };
 

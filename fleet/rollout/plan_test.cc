@@ -68,16 +68,20 @@ TEST(Plan, RehearsalsAndTheWindowComeOnTop) {
 TEST(Plan, WarnsOfARingThatIsTooSmallToDecide) {
   EXPECT_THAT(Plan(Statistical(290)).warnings,
               ElementsAre("too small to decide: a promotion needs 291 clean passes, the ring has 290 units"));
-  EXPECT_THAT(Plan(Statistical(291)).warnings, IsEmpty());
+  EXPECT_THAT(
+      Plan(Statistical(300)).warnings,
+      ElementsAre("often too small to decide: a release that fails at p0 = 1 % is promoted in 5 % of cases, and "
+                  "else held until an operator decides"));
+  EXPECT_THAT(Plan(Statistical(2'000)).warnings, IsEmpty());
   EXPECT_THAT(Plan(Statistical(4)).warnings, Contains(HasSubstr("finds no regression")));
 }
 
 TEST(Plan, WarnsOfMissingControls) {
-  PlannedRing ring = Statistical(1'001);
-  ring.controls = 501;
+  PlannedRing ring = Statistical(2'001);
+  ring.controls = 1'001;
   EXPECT_THAT(Plan(ring).warnings, IsEmpty());
-  ring.controls = 500;
-  EXPECT_THAT(Plan(ring).warnings, ElementsAre(HasSubstr("500 controls for 1001 units: a fleet-wide shock")));
+  ring.controls = 1'000;
+  EXPECT_THAT(Plan(ring).warnings, ElementsAre(HasSubstr("1000 controls for 2001 units: a fleet-wide shock")));
 }
 
 // The gate must take as many controls as the plan asks for.

@@ -17,8 +17,9 @@
 //   e_shock >= 1/a   HOLD   the controls fail too: a shock
 //   otherwise        HOLD   not known yet; score more pairs, or let an operator decide
 //
-// Under any shock that hits both arms alike with a rate of at least p1, P(abort) <= a/2 + a/2 = a. Without a shock
-// nothing that the test would have aborted is promoted by this rule: it turns some aborts into holds, no more.
+// Under any shock that hits both arms alike with a rate of at least p1, P(abort) <= a/2 + a/2 = a. A hold promotes
+// nothing: only further passes could bring llr from the abort bound down to the promote bound, and at a rate of at
+// least p1 P(that) <= exp(promote_bound - abort_bound), which is 0.3 % for a = b = 5 %.
 //
 // Why not "abort unless e_shock >= 1/a"? Unit and control fail at the same pace in a shock, and the test's bound
 // ln((1-b)/a) is as near as ln(1/a): the release would win the race about every second time (shock_test.cc shows it).
