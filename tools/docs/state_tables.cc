@@ -9,6 +9,7 @@
 #include "bootloader/core/slot_policy.h"
 #include "cm/health/gate.h"
 #include "cm/update/unit_update.h"
+#include "fleet/rollout/ring_gate.h"
 #include "tools/docs/markdown.h"
 #include "um/um_state.h"
 
@@ -95,6 +96,17 @@ void PrintGate(std::ostream& out) {
   PrintTable(out, {"state", "result", "next state"}, rows);
 }
 
+void PrintRingGate(std::ostream& out) {
+  out << "## The gate of a ring\n\n"
+         "Searched from the top; the first row that holds decides. [gates.md](gates.md) has the formulas. "
+         "Source: `fleet/rollout/ring_gate_table.cc`.\n\n";
+  Rows rows;
+  for (const fleet::GateRow& row : fleet::GateRows()) {
+    rows.push_back({std::string(row.name), std::string(row.when), std::string(fleet::Name(row.outcome))});
+  }
+  PrintTable(out, {"rule", "when", "outcome"}, rows);
+}
+
 }  // namespace
 
 void PrintStateTables(std::ostream& out) {
@@ -107,6 +119,7 @@ void PrintStateTables(std::ostream& out) {
   PrintUm(out);
   PrintSlotPolicy(out);
   PrintGate(out);
+  PrintRingGate(out);
 }
 
 }  // namespace tandem::docs
