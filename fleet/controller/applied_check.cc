@@ -39,8 +39,8 @@ absl::Status CheckComponent(const ReleaseComponent& component, const ComponentRe
       return absl::FailedPreconditionError(absl::StrCat(name, " is still on trial in slot ", report.slot_trial()));
     }
     if (report.slot_running() != report.slot_confirmed()) {
-      return absl::FailedPreconditionError(absl::StrCat(name, " runs from slot ", report.slot_running(),
-                                                        ", but slot ", report.slot_confirmed(), " is the confirmed one"));
+      return absl::FailedPreconditionError(absl::StrCat(name, " runs from slot ", report.slot_running(), ", but slot ",
+                                                        report.slot_confirmed(), " is the confirmed one"));
     }
   }
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// Does a unit run what it was ordered to? What it says is held against the release, component by component: "applied" is
-// no more than a claim.
+// Does a unit run what it was ordered to? What it says is held against the release, component by component: "applied"
+// is no more than a claim.
 #ifndef TANDEM_FLEET_CONTROLLER_APPLIED_CHECK_H_
 #define TANDEM_FLEET_CONTROLLER_APPLIED_CHECK_H_
 
@@ -28,8 +28,8 @@ struct OrderedRelease {
 absl::Status CheckRuns(const std::vector<OrderedRelease>& ordered, const std::string& hardware,
                        const ComponentReports& components, const PlaneReports& planes);
 
-// Whether a unit that reports `components` may have the release: FAILED_PRECONDITION says which requirement it lacks, or
-// that nothing of the release is for its hardware. Requirements are met by what it runs or by the release itself.
+// Whether a unit that reports `components` may have the release: FAILED_PRECONDITION says which requirement it lacks,
+// or that nothing of the release is for its hardware. Requirements are met by what it runs or by the release itself.
 absl::Status CheckEligible(const release::v1::Release& release, const std::string& hardware,
                            const ComponentReports& components);
 

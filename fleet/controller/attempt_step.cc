@@ -21,9 +21,9 @@ absl::Status CountPair(StoreTransaction& tx, const AttemptRow& attempt, int64_t 
   if (!control.ok() || control->attempt > attempt.number) return absl::OkStatus();
   const bool control_failed = control->last_seen < now - score_age;
   const bool failed = attempt.score == AttemptScore::kFail;
-  tx.Count(absl::StrCat(RingCounterPrefix(attempt.rollout, attempt.ring), "pair/", failed ? 1 : 0,
-                        control_failed ? 1 : 0),
-           1);
+  tx.Count(
+      absl::StrCat(RingCounterPrefix(attempt.rollout, attempt.ring), "pair/", failed ? 1 : 0, control_failed ? 1 : 0),
+      1);
   return absl::OkStatus();
 }
 

@@ -203,8 +203,8 @@ absl::Status Documents::CheckCanSign(int64_t now) const {
   ASSIGN_OR_RETURN(const TrustedKeys keys, RequireKeys());
   const absl::Time time = absl::FromUnixSeconds(now);
   if (keys.expires() <= time) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the key set expired ", TimeText(keys.expires()), ": units refuse everything until a new one is imported"));
+    return absl::FailedPreconditionError(absl::StrCat("the key set expired ", TimeText(keys.expires()),
+                                                      ": units refuse everything until a new one is imported"));
   }
   const RoleKeys& role = keys.role(KeyRole::kAssignment);
   if (std::ranges::find(role.keys, signer_.public_key()) == role.keys.end()) {
@@ -234,8 +234,8 @@ absl::Status Documents::CheckAssignable(const OpenedRelease& release, int64_t no
   const std::shared_ptr<const TrustedDocuments> trusted_now = trusted();
   const release::v1::ReleaseList& list = trusted_now->list->document;
   if (std::ranges::find(list.release_digests(), release.digest) == list.release_digests().end()) {
-    return absl::FailedPreconditionError(absl::StrCat("release ", release.row.release_id,
-                                                      " is not in release list ", list.version(),
+    return absl::FailedPreconditionError(absl::StrCat("release ", release.row.release_id, " is not in release list ",
+                                                      list.version(),
                                                       ": it was withdrawn, or the list that has it is not imported"));
   }
   // A key that signed it may have been revoked since.

@@ -1,8 +1,8 @@
-// The signed documents that the fleet holds: key sets, the release list and releases, verified when they are imported and
-// opened once for use; and the desired state of a unit that is made of them.
+// The signed documents that the fleet holds: key sets, the release list and releases, verified when they are imported
+// and opened once for use; and the desired state of a unit that is made of them.
 //
-// The fleet holds no offline key: it can only point at what release keys have signed, and refuses to point at what a unit
-// would refuse.
+// The fleet holds no offline key: it can only point at what release keys have signed, and refuses to point at what a
+// unit would refuse.
 #ifndef TANDEM_FLEET_CONTROLLER_DOCUMENTS_H_
 #define TANDEM_FLEET_CONTROLLER_DOCUMENTS_H_
 
@@ -43,7 +43,8 @@ struct TrustedDocuments {
 // Thread-safe.
 class Documents {
  public:
-  Documents(std::string name_space, PrivateKey signer) : name_space_(std::move(name_space)), signer_(std::move(signer)) {}
+  Documents(std::string name_space, PrivateKey signer)
+      : name_space_(std::move(name_space)), signer_(std::move(signer)) {}
 
   const std::string& name_space() const { return name_space_; }
   const PrivateKey& signer() const { return signer_; }

@@ -77,12 +77,10 @@ std::optional<AttemptEvent> EventOfFeedback(const std::string& state) {
 absl::Status Intake::Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, IntakeReplies& replies) {
   UnitTable units(tx);
   absl::StatusOr<UnitRow> before = units.Get(message.unit_id, /*lock=*/true);
-  if (absl::IsNotFound(before.status()) && options_.open_registration &&
-      message.kind == UnitMessage::Kind::kReported) {
+  if (absl::IsNotFound(before.status()) && options_.open_registration && message.kind == UnitMessage::Kind::kReported) {
     const UnitRegistration registration =
         RegistrationOf(message.unit_id, std::get<unit::v1::Reported>(message.payload));
-    const absl::StatusOr<bool> made =
-        registry_.Register(tx, registration, absl::StrCat("unit:", message.unit_id), now);
+    const absl::StatusOr<bool> made = registry_.Register(tx, registration, absl::StrCat("unit:", message.unit_id), now);
     if (absl::IsInvalidArgument(made.status())) {
       LogWarning("a unit cannot be registered as it says",
                  {{"unit", message.unit_id}, {"reason", ToPersonText(made.status())}});
@@ -146,16 +144,15 @@ absl::Status Intake::TakeReported(StoreTransaction& tx, const UnitMessage& messa
   RETURN_IF_ERROR(UnitTable(tx).SaveReported(unit.number, bytes));
   RETURN_IF_ERROR(SetRuns(tx, unit, reported.planes()));
   if (options_.open_registration && !reported.hardware().empty()) {
-    const absl::StatusOr<bool> changed = registry_.Register(tx, RegistrationOf(unit.unit_id, reported),
-                                                            absl::StrCat("unit:", unit.unit_id), now);
+    const absl::StatusOr<bool> changed =
+        registry_.Register(tx, RegistrationOf(unit.unit_id, reported), absl::StrCat("unit:", unit.unit_id), now);
     if (!changed.ok() && !absl::IsInvalidArgument(changed.status())) return changed.status();
   }
   if (unit.attempt == 0 || reported.phase() != "Idle") return absl::OkStatus();
   // At rest, having accepted what was ordered: either it runs it, whatever became of the message that says so, or not.
   ASSIGN_OR_RETURN(const AttemptRow attempt, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
   if (unit.reported_sequence < attempt.sequence) return absl::OkStatus();
-  const absl::Status runs =
-      CheckRunsDesired(tx, unit, reported.hardware(), reported.components(), reported.planes());
+  const absl::Status runs = CheckRunsDesired(tx, unit, reported.hardware(), reported.components(), reported.planes());
   if (absl::IsFailedPrecondition(runs)) {
     return StepAttempt(tx, unit, AttemptEvent::kFellBack, std::nullopt, absl::StrCat("reported: ", runs.message()),
                        now);
@@ -166,12 +163,13 @@ absl::Status Intake::TakeReported(StoreTransaction& tx, const UnitMessage& messa
 
 absl::Status Intake::TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
   const auto& feedback = std::get<unit::v1::Feedback>(message.payload);
-  ASSIGN_OR_RETURN(const bool fresh, UnitTable(tx).AddEvent(unit.number, {.order = OrderOf(message),
-                                                                         .at = now,
-                                                                         .sequence = static_cast<int64_t>(feedback.sequence()),
-                                                                         .attempt = feedback.attempt(),
-                                                                         .state = feedback.state(),
-                                                                         .reason = Shortened(feedback.reason())}));
+  ASSIGN_OR_RETURN(const bool fresh,
+                   UnitTable(tx).AddEvent(unit.number, {.order = OrderOf(message),
+                                                        .at = now,
+                                                        .sequence = static_cast<int64_t>(feedback.sequence()),
+                                                        .attempt = feedback.attempt(),
+                                                        .state = feedback.state(),
+                                                        .reason = Shortened(feedback.reason())}));
   const std::optional<AttemptEvent> event = EventOfFeedback(feedback.state());
   if (!fresh || !event.has_value() || unit.attempt == 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const AttemptRow attempt, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
@@ -190,16 +188,17 @@ absl::Status Intake::TakeApplied(StoreTransaction& tx, const UnitMessage& messag
                                  IntakeReplies& replies) {
   const auto& applied = std::get<unit::v1::Applied>(message.payload);
   const bool provisional = message.kind == UnitMessage::Kind::kProvisional;
-  ASSIGN_OR_RETURN(const bool fresh, UnitTable(tx).AddEvent(unit.number, {.order = OrderOf(message),
-                                                                         .at = now,
-                                                                         .sequence = static_cast<int64_t>(applied.sequence()),
-                                                                         .attempt = applied.attempt(),
-                                                                         .state = provisional ? "provisional report" : "applied report",
-                                                                         .reason = ""}));
+  ASSIGN_OR_RETURN(const bool fresh,
+                   UnitTable(tx).AddEvent(unit.number, {.order = OrderOf(message),
+                                                        .at = now,
+                                                        .sequence = static_cast<int64_t>(applied.sequence()),
+                                                        .attempt = applied.attempt(),
+                                                        .state = provisional ? "provisional report" : "applied report",
+                                                        .reason = ""}));
   if (unit.attempt == 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const AttemptRow attempt, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
-  const bool about_it = static_cast<int64_t>(applied.sequence()) >= attempt.sequence &&
-                        applied.attempt() == unit.desired_attempt;
+  const bool about_it =
+      static_cast<int64_t>(applied.sequence()) >= attempt.sequence && applied.attempt() == unit.desired_attempt;
   if (!about_it) return absl::OkStatus();
   if (provisional) {
     // Again for each copy: the answer may be what was lost. Verification comes before it where the release has any.
@@ -251,7 +250,8 @@ absl::Status Intake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit,
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (unit.desired[plane] == 0) continue;
     ASSIGN_OR_RETURN(std::shared_ptr<const OpenedRelease> release, documents_.Release(tx, unit.desired[plane]));
-    ordered.push_back({.document = &release->document, .digest_hex = release->row.digest, .planes = PlaneSet{1} << plane});
+    ordered.push_back(
+        {.document = &release->document, .digest_hex = release->row.digest, .planes = PlaneSet{1} << plane});
     opened.push_back(std::move(release));
   }
   return CheckRuns(ordered, hardware, components, planes);

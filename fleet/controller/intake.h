@@ -1,7 +1,7 @@
 // What units say, taken into the store: one message at a time, within a transaction of many.
 //
-// The order of arrival does not matter: reported and presence go by (epoch, seq) of the unit, feedback of one attempt as
-// well, and what came before is only kept for reading. The same message twice changes nothing the second time.
+// The order of arrival does not matter: reported and presence go by (epoch, seq) of the unit, feedback of one attempt
+// as well, and what came before is only kept for reading. The same message twice changes nothing the second time.
 #ifndef TANDEM_FLEET_CONTROLLER_INTAKE_H_
 #define TANDEM_FLEET_CONTROLLER_INTAKE_H_
 

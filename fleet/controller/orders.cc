@@ -71,10 +71,8 @@ absl::Status Orders::Give(StoreTransaction& tx, UnitRow& unit, const Order& orde
   assignment.set_correlation_id(order.correlation_id);
   RETURN_IF_ERROR(CheckAssignment(assignment));
   ASSIGN_OR_RETURN(std::string envelope, SealDocument(assignment, kAssignmentType, {documents_.signer()}));
-  return table.Put({.unit = unit.number,
-                    .sequence = unit.desired_sequence,
-                    .expires = expires,
-                    .envelope = std::move(envelope)});
+  return table.Put(
+      {.unit = unit.number, .sequence = unit.desired_sequence, .expires = expires, .envelope = std::move(envelope)});
 }
 
 absl::StatusOr<int> Orders::RefreshExpiring(StoreTransaction& tx, int64_t now, int limit) {

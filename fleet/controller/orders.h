@@ -1,5 +1,6 @@
-// Orders to units: an assignment is signed and stored in the transaction that decides it, and published later by whoever
-// gets to it. So no two controllers order one unit to different things, and what was ordered is never forgotten.
+// Orders to units: an assignment is signed and stored in the transaction that decides it, and published later by
+// whoever gets to it. So no two controllers order one unit to different things, and what was ordered is never
+// forgotten.
 #ifndef TANDEM_FLEET_CONTROLLER_ORDERS_H_
 #define TANDEM_FLEET_CONTROLLER_ORDERS_H_
 
@@ -35,8 +36,8 @@ class Orders {
  public:
   Orders(Documents& documents, OrderOptions options) : documents_(documents), options_(options) {}
 
-  // A new order with the next sequence and attempt; `unit` was read, locked, in this transaction, and is changed but not
-  // saved. An order of nothing takes the unit's desired state away.
+  // A new order with the next sequence and attempt; `unit` was read, locked, in this transaction, and is changed but
+  // not saved. An order of nothing takes the unit's desired state away.
   absl::Status Give(StoreTransaction& tx, UnitRow& unit, const Order& order, int64_t now);
 
   // The same order again with a later expiry, the next sequence and the same attempt: units start nothing for it. What

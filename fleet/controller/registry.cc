@@ -80,8 +80,8 @@ absl::Status Registry::Join(StoreTransaction& tx, const UnitRow& unit, const Uni
   for (const RolloutRow& rollout : rollouts) {
     ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(rollout));
     const int last = spec.rings_size() - 1;
-    const bool past_filling = rollout.state == RolloutState::kComplete ||
-                              (rollout.state == RolloutState::kRolling && rollout.ring == last);
+    const bool past_filling =
+        rollout.state == RolloutState::kComplete || (rollout.state == RolloutState::kRolling && rollout.ring == last);
     if (!past_filling || !spec.join()) continue;
     ASSIGN_OR_RETURN(const RingTarget target, RingTarget::Parse(spec, last));
     if (!target.Matches(attributes)) continue;

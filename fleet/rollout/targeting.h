@@ -34,6 +34,8 @@ struct UnitAttributes {
   std::string region;
   std::string site;
   std::map<std::string, std::string> tags;
+
+  friend bool operator==(const UnitAttributes&, const UnitAttributes&) = default;
 };
 
 // What a text may be at most, so that a hostile one costs neither stack nor time.
