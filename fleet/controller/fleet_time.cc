@@ -17,7 +17,8 @@ constexpr absl::Duration kWorthAWarning = absl::Minutes(1);
 absl::Time SlewTowards(absl::Time fleet, absl::Duration elapsed, absl::Time wall) {
   const absl::Time steady = fleet + elapsed;
   const absl::Duration behind = wall - steady;
-  if (behind >= absl::ZeroDuration()) return steady + std::min(behind, std::max(elapsed, kAtOnce));
+  if (behind > kAtOnce) return steady + std::min(behind, elapsed);
+  if (behind >= absl::ZeroDuration()) return wall;
   return steady - std::min(-behind, elapsed / 2);
 }
 

@@ -1,5 +1,5 @@
-// The fleet's clock: the machine's, but never back, and never forward by leaps, so that a clock that jumps does not make
-// a thousand units silent at once.
+// The fleet's clock: the machine's, but never back, and never forward by leaps, so that a clock that jumps does not
+// make a thousand units silent at once.
 //
 //   FleetTime time(Clock::Real());
 //   const int64_t now = time.Now();   // seconds since 1970
@@ -14,8 +14,8 @@
 
 namespace tandem::fleet {
 
-// Where the fleet's time goes while `elapsed` passes and the machine's clock says `wall`. A difference of up to a second
-// is taken at once when it is forward; a larger one is made up for at double speed, a step back at half speed.
+// Where the fleet's time goes while `elapsed` passes and the machine's clock says `wall`. A difference of up to a
+// second is taken at once when it is forward; a larger one is made up for at double speed, a step back at half speed.
 absl::Time SlewTowards(absl::Time fleet, absl::Duration elapsed, absl::Time wall);
 
 // Thread-safe.
