@@ -75,6 +75,20 @@ TEST(UnitPosition, IsUniform) {
   EXPECT_LT(chi_square, 115);
 }
 
+// Streamed, as from a store: nothing here keeps the fleet.
+TEST(Canary, ChoosesAmongAMillionUnitsInTwoPasses) {
+  constexpr int kUnits = 1'000'000;
+  const auto stratum = [](int i) { return Stratum{i % 5 == 0 ? "gw-2" : "gw-3", i % 3 == 0 ? "eu" : "us"}; };
+  StratumCounts counts;
+  for (int i = 0; i < kUnits; ++i) ++counts[stratum(i)].units;
+  LowestPositions ring(RingQuotas(counts, {.cumulative_percent = 1}).value(), "release");
+  for (int i = 0; i < kUnits; ++i) ring.Offer(stratum(i), absl::StrCat("unit-", i));
+  const auto members = ring.Take();
+  EXPECT_NEAR(static_cast<double>(members.size()), 0.01 * kUnits, 2);
+  // The lowest percent of uniform positions.
+  EXPECT_NEAR(static_cast<double>(members.back().position) / 0x1p64, 0.01, 0.001);
+}
+
 TEST(Canary, TakesThePercentageOfEachStratum) {
   const std::vector<Unit> fleet = Fleet(20'000);
   StratumCounts all;

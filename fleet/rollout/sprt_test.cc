@@ -26,6 +26,15 @@ constexpr int kRuns = 10'000;
 // Long enough that nothing stays undecided.
 constexpr uint64_t kLong = 100'000;
 
+TEST(Sprt, BoundsAndWeightsFollowTheFormulas) {
+  const Sprt sprt({.p0 = 0.01, .p1 = 0.04, .alpha = 0.05, .beta = 0.20});
+  EXPECT_NEAR(sprt.abort_bound(), std::log(16), 1e-12);
+  EXPECT_NEAR(sprt.promote_bound(), std::log(4.0 / 19), 1e-12);
+  EXPECT_NEAR(sprt.failure_weight(), std::log(4), 1e-12);
+  EXPECT_NEAR(sprt.pass_weight(), std::log(96.0 / 99), 1e-12);
+  EXPECT_NEAR(sprt.Llr(3, 2), 2 * std::log(4) + 3 * std::log(96.0 / 99), 1e-12);
+}
+
 TEST(Sprt, CleanPassesDependOnBothErrorRates) {
   const auto passes = [](double alpha, double beta) {
     return CleanPassesToPromote({.p0 = 0.01, .p1 = 0.02, .alpha = alpha, .beta = beta});
