@@ -89,7 +89,7 @@ absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const 
                                  const std::string& release_digest, int64_t now) {
   std::vector<RingMember> members;
   int64_t stored = 0;
-  RETURN_IF_ERROR(store.Read("choose the members of a ring", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status read = store.Read("choose the members of a ring", [&](StoreTransaction& tx) -> absl::Status {
     // Of this ring too: what an earlier, unfinished filling has made.
     std::unordered_set<int64_t> taken;
     stored = 0;
@@ -101,12 +101,13 @@ absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const 
     ASSIGN_OR_RETURN(members, ChooseMembers(tx, spec, release_digest, static_cast<int>(rollout.ring),
                                             [&](const UnitRecord& unit) { return taken.contains(unit.row.number); }));
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(read);
   int64_t made = 0;
   for (size_t begin = 0; begin < members.size(); begin += kMembersPerTransaction) {
     const size_t end = std::min(members.size(), begin + kMembersPerTransaction);
     int64_t of_these = 0;
-    RETURN_IF_ERROR(store.Write("fill a ring", [&](StoreTransaction& tx) -> absl::Status {
+    const absl::Status written = store.Write("fill a ring", [&](StoreTransaction& tx) -> absl::Status {
       of_these = 0;
       for (size_t i = begin; i < end; ++i) {
         ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(members[i].unit_id, /*lock=*/false));
@@ -125,7 +126,8 @@ absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const 
         of_these += number.has_value() ? 1 : 0;
       }
       return absl::OkStatus();
-    }));
+    });
+    RETURN_IF_ERROR(written);
     made += of_these;
   }
   return stored + made;

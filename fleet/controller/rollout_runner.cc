@@ -128,12 +128,13 @@ absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& roll
 
 absl::StatusOr<RolloutRunner::View> RolloutRunner::Read(int64_t rollout) {
   View view;
-  RETURN_IF_ERROR(store_.Read("read a rollout", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status read = store_.Read("read a rollout", [&](StoreTransaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(view.rollout, RolloutTable(tx).Get(rollout));
     ASSIGN_OR_RETURN(view.spec, ReadSpec(view.rollout));
     ASSIGN_OR_RETURN(view.release, documents_.Release(tx, view.rollout.release));
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(read);
   return view;
 }
 
@@ -203,16 +204,17 @@ absl::Status RolloutRunner::Step(StoreTransaction& tx, View& view, RolloutEvent 
 absl::StatusOr<bool> RolloutRunner::Start(View& view, int64_t now) {
   if (view.rollout.paused) return false;
   if (view.spec.has_start() && view.spec.start().seconds() > now) return false;
-  RETURN_IF_ERROR(store_.Write("start a rollout", [&](StoreTransaction& tx) {
+  const absl::Status written = store_.Write("start a rollout", [&](StoreTransaction& tx) {
     View copy = view;
     return Step(tx, copy, RolloutEvent::kStartDue, "", now);
-  }));
+  });
+  RETURN_IF_ERROR(written);
   return true;
 }
 
 absl::StatusOr<bool> RolloutRunner::Fill(View& view, int64_t now) {
   ASSIGN_OR_RETURN(const int64_t members, FillRing(store_, view.rollout, view.spec, view.release->row.digest, now));
-  RETURN_IF_ERROR(store_.Write("begin a ring", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status written = store_.Write("begin a ring", [&](StoreTransaction& tx) -> absl::Status {
     RolloutTable table(tx);
     ASSIGN_OR_RETURN(const RingRow ring, table.GetRing(view.rollout.number, view.rollout.ring));
     RingRow after = ring;
@@ -225,7 +227,8 @@ absl::StatusOr<bool> RolloutRunner::Fill(View& view, int64_t now) {
                 absl::StrCat("ring ", view.spec.rings(static_cast<int>(view.rollout.ring)).name(), " begins with ",
                              members, members == 1 ? " unit" : " units"),
                 now);
-  }));
+  });
+  RETURN_IF_ERROR(written);
   return true;
 }
 
@@ -249,7 +252,7 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
   int64_t& cursor = cursors_[view.rollout.number];
   const int64_t begin = cursor;
   RolloutRow saved;
-  RETURN_IF_ERROR(store_.Write("give orders", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status written = store_.Write("give orders", [&](StoreTransaction& tx) -> absl::Status {
     given = 0;
     cursor = begin;
     reason.clear();
@@ -315,7 +318,8 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
     RETURN_IF_ERROR(RolloutTable(tx).Save(view.rollout, rollout));
     saved = rollout;
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(written);
   view.rollout = saved;
   return given;
 }
@@ -452,7 +456,7 @@ absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64
     for (const AttemptRow& attempt : passed) {
       if (begun >= ring.gate().rehearse_rollback()) break;
       ASSIGN_OR_RETURN(const std::optional<AttemptRow> newest, attempts.OfUnitInRollout(attempt.unit, rollout));
-      if (newest->number != attempt.number) continue;
+      if (!newest.has_value() || newest->number != attempt.number) continue;
       const bool has_previous = WithPlanes({}, view.rollout.planes, attempt.before) != PlaneReleases{};
       if (!has_previous || AllAt(attempt.before, view.rollout.planes, view.rollout.release)) continue;
       RETURN_IF_ERROR(OrderBack(tx, view, attempt, AttemptKind::kRehearsalBack, now).status());
@@ -473,7 +477,7 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
   const v1::RingSpec& ring_spec = view.spec.rings(static_cast<int>(view.rollout.ring));
   const GatePolicy policy = PolicyOf(ring_spec.gate());
   bool decided = false;
-  RETURN_IF_ERROR(store_.Write("look at a gate", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status written = store_.Write("look at a gate", [&](StoreTransaction& tx) -> absl::Status {
     decided = false;
     RolloutTable table(tx);
     View current = view;
@@ -499,7 +503,8 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
     told.reason = reason;
     told.changed_at = now;
     return table.Save(current.rollout, told);
-  }));
+  });
+  RETURN_IF_ERROR(written);
   return decided;
 }
 
@@ -511,7 +516,7 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
     states.push_back(AttemptState::kPassed);
   }
   int64_t left = 0;
-  RETURN_IF_ERROR(store_.Write("take a release back", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status written = store_.Write("take a release back", [&](StoreTransaction& tx) -> absl::Status {
     AttemptTable attempts(tx);
     ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward, attempts.ToTakeBack(view.rollout.number, states, kBatch));
     left = static_cast<int64_t>(forward.size());
@@ -529,26 +534,29 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
       RETURN_IF_ERROR(attempts.Save(before, after));
     }
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(written);
   if (left != 0) return true;
   int64_t unpublished = 0;
-  RETURN_IF_ERROR(store_.Read("see whether the ways back are published", [&](StoreTransaction& tx) {
+  const absl::Status read = store_.Read("see whether the ways back are published", [&](StoreTransaction& tx) {
     return tx.sql.Query(
         "SELECT COUNT(*) FROM attempts JOIN publish_queue ON publish_queue.unit = attempts.unit WHERE rollout = ?1 AND "
         "kind = 3",
         {view.rollout.number}, [&](const SqlRow& row) { unpublished = row.Int(0); });
-  }));
+  });
+  RETURN_IF_ERROR(read);
   if (unpublished != 0) return false;
-  RETURN_IF_ERROR(store_.Write("end an abort", [&](StoreTransaction& tx) {
+  const absl::Status written_2 = store_.Write("end an abort", [&](StoreTransaction& tx) {
     View copy = view;
     return Step(tx, copy, RolloutEvent::kTakenBack, view.rollout.reason, now);
-  }));
+  });
+  RETURN_IF_ERROR(written_2);
   return true;
 }
 
 absl::StatusOr<int> RolloutRunner::ScoreDue(int64_t now, int limit) {
   int scored = 0;
-  RETURN_IF_ERROR(store_.Write("score attempts", [&](StoreTransaction& tx) -> absl::Status {
+  const absl::Status written = store_.Write("score attempts", [&](StoreTransaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<AttemptRow> due, AttemptTable(tx).Due(now, limit));
     scored = static_cast<int>(due.size());
     for (AttemptRow& attempt : due) {
@@ -559,7 +567,8 @@ absl::StatusOr<int> RolloutRunner::ScoreDue(int64_t now, int limit) {
       RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
     }
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(written);
   return scored;
 }
 

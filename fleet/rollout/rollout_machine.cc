@@ -23,8 +23,6 @@ const std::vector<RolloutRule>& Rules() {
       {{S::kRolling}, E::kGatePromote, false, false, S::kFilling, {.next_ring = true}, "the gate promotes: next ring"},
       {{S::kRolling}, E::kGatePromote, false, true, S::kComplete, {}, "the gate promotes the last ring"},
       {{S::kFilling, S::kRolling}, E::kGateAbort, {}, {}, S::kAborting, {.cancel_queued = true}, "the gate aborts"},
-      // A completed rollout can still turn bad: a unit that joined, or one that fell back.
-      {{S::kComplete}, E::kGateAbort, {}, {}, S::kAborting, {.cancel_queued = true}, "the gate aborts"},
       {{S::kAborting}, E::kTakenBack, {}, {}, S::kAborted, {}, "every unit that had it was ordered back"},
       {{S::kScheduled, S::kFilling, S::kRolling, S::kComplete},
        E::kSupersede,
