@@ -27,6 +27,12 @@ constexpr absl::Duration kSubscribeTimeout = absl::Seconds(10);
 // The library's own limits are never reached: publish_window.h says why.
 constexpr int kAside = 100;
 
+struct Subscription {
+  std::string filter;
+  int qos = 1;
+  bool retained = true;
+};
+
 struct Endpoint {
   bool tls = false;
   // As Paho writes it.
@@ -201,10 +207,15 @@ struct MqttClient::Impl {
   }
 
   absl::Status SubscribeAll() {
-    for (const auto& [filter, qos] : filters) {
+    for (const auto& [filter, qos, retained] : filters) {
       const std::string what = absl::StrCat("subscribe to ", filter);
       try {
-        const mqtt::token_ptr token = client.subscribe(filter, qos);
+        const mqtt::token_ptr token =
+            client.subscribe(filter, qos,
+                             mqtt::subscribe_options(mqtt::subscribe_options::SUBSCRIBE_LOCAL,
+                                                     mqtt::subscribe_options::NO_RETAIN_AS_PUBLISHED,
+                                                     retained ? mqtt::subscribe_options::SEND_RETAINED_ON_SUBSCRIBE
+                                                              : mqtt::subscribe_options::DONT_SEND_RETAINED));
         RETURN_IF_ERROR(WaitFor(token, kSubscribeTimeout, what));
         // Refusals come as a reason code, not as an exception.
         const mqtt::subscribe_response response = token->get_subscribe_response();
@@ -287,7 +298,7 @@ struct MqttClient::Impl {
 
   mutable std::mutex mutex;
   std::condition_variable wake;
-  std::vector<std::pair<std::string, int>> filters;
+  std::vector<Subscription> filters;
   bool stopping = false;
   bool lost = false;
   bool is_connected = false;
@@ -318,9 +329,9 @@ absl::StatusOr<std::unique_ptr<MqttClient>> MqttClient::Create(MqttOptions optio
 
 MqttClient::~MqttClient() { Stop(); }
 
-void MqttClient::Subscribe(const std::string& topic_filter, int qos) {
+void MqttClient::Subscribe(const std::string& topic_filter, int qos, bool retained) {
   std::lock_guard lock(impl_->mutex);
-  impl_->filters.emplace_back(topic_filter, qos);
+  impl_->filters.push_back({topic_filter, qos, retained});
 }
 
 void MqttClient::Start() {

@@ -131,7 +131,7 @@ absl::Status MqttUnitLink::Start(UnitLinkCallbacks callbacks) {
   const std::string release = absl::StrCat(ns, "/+/release/");
   for (const std::string& filter :
        {reported, presence, release + "feedback", release + "provisional", release + "applied"}) {
-    impl_->client->Subscribe(absl::StrCat("$share/", impl_->options.group, "/", filter));
+    impl_->client->Subscribe(absl::StrCat("$share/", impl_->options.group, "/", filter), /*qos=*/1, /*retained=*/false);
   }
   impl_->client->Start();
   return absl::OkStatus();
