@@ -1,5 +1,5 @@
-// Messages to the cloud that must arrive, as an interface: kept until the cloud's application acknowledges them. On disk
-// (sqlite_outbox.h), and in memory for simulated units (memory_outbox.h).
+// Messages to the cloud that must arrive, as an interface: kept until the cloud's application acknowledges them. On
+// disk (sqlite_outbox.h), and in memory for simulated units (memory_outbox.h).
 //
 // An MQTT acknowledgement only says that a broker has the message; so a message is sent again, with growing delays,
 // until its msg_id comes in an `ack`. Receivers de-duplicate by (epoch, seq).

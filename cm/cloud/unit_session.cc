@@ -22,14 +22,12 @@ std::string OnceKey(const char* type, const unit::v1::Applied& report) {
 
 }  // namespace
 
-UnitSession::UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbox, MqttPublisher& publisher,
-                         CloudCallbacks callbacks)
+UnitSession::UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbox, MqttPublisher& publisher)
     : options_(std::move(options)),
       topics_(options_.name_space, options_.unit_id),
       clock_(clock),
       outbox_(outbox),
       publisher_(publisher),
-      callbacks_(std::move(callbacks)),
       random_(std::random_device{}()) {}
 
 std::vector<std::string> UnitSession::Subscriptions() const {

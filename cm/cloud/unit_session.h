@@ -1,7 +1,8 @@
 // What a unit says to the fleet and hears from it, without a connection of its own: envelopes and their order, the
 // outbox with its resending, presence and last will, the heartbeat, and what comes.
 //
-//   UnitSession session(options, clock, outbox, publisher, callbacks);
+//   UnitSession session(options, clock, outbox, publisher);
+//   session.SetCallbacks({.desired = ...});
 //   mqtt.will = [&] { return session.NextWill(); };
 //   for (const std::string& topic : session.Subscriptions()) client->Subscribe(topic);
 //   on connect:  session.Connected();           on a message:  session.HandleMessage(message);
@@ -17,6 +18,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -48,8 +50,10 @@ struct UnitSessionOptions {
 class UnitSession {
  public:
   // unit_id and name_space are topic levels (CheckTopicLevel()).
-  UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbox, MqttPublisher& publisher,
-              CloudCallbacks callbacks);
+  UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbox, MqttPublisher& publisher);
+
+  // Before Connected().
+  void SetCallbacks(CloudCallbacks callbacks) { callbacks_ = std::move(callbacks); }
 
   // What the unit hears.
   std::vector<std::string> Subscriptions() const;
@@ -93,7 +97,7 @@ class UnitSession {
   Clock& clock_;
   Outbox& outbox_;
   MqttPublisher& publisher_;
-  const CloudCallbacks callbacks_;
+  CloudCallbacks callbacks_;
   std::atomic<uint64_t> seq_ = 0;
   // Of the online message of the newest connection attempt; its will has the next number.
   std::atomic<uint64_t> online_seq_ = 0;
