@@ -230,11 +230,14 @@ TEST_F(BrokerFilesTest, AWillInAnothersNameIsNotPublished) {
 TEST_F(BrokerFilesTest, AUnitCannotPushAnotherOneOut) {
   auto victim = Unit("gw-b", {});
   ASSERT_TRUE(victim->Connects());
-  auto thief = std::make_unique<Client>(broker_->url(), units_->ca(), *units_->Client("gw-a"), "gw-b",
-                                        std::vector<std::string>{});
-  ASSERT_TRUE(thief->Connects());
-  EXPECT_EQ(victim->Say(Topic("gw-b/reported"), "here"), absl::StatusCode::kOk);
-  EXPECT_EQ(victim->failures(), 0);
+  // The id that the other one asked for, and the one that it has.
+  for (const char* client_id : {"tandem-gw-b", "gw-b"}) {
+    auto thief = std::make_unique<Client>(broker_->url(), units_->ca(), *units_->Client("gw-a"), client_id,
+                                          std::vector<std::string>{});
+    ASSERT_TRUE(thief->Connects());
+    EXPECT_EQ(victim->Say(Topic("gw-b/reported"), "here"), absl::StatusCode::kOk);
+    EXPECT_EQ(victim->failures(), 0);
+  }
 }
 
 TEST_F(BrokerFilesTest, WithoutItsCertificateNobodyGetsIn) {
