@@ -28,13 +28,35 @@ absl::Status Wrong(const ConfigLines& lines, const std::string& key, const std::
   return absl::InvalidArgumentError(absl::StrCat(lines.Of(key), ": ", text));
 }
 
-absl::Status CheckName(const ConfigLines& lines, const char* field, const std::string& name) {
+bool IsName(const std::string& name) {
   bool good = !name.empty() && name.size() <= 64;
   for (const unsigned char c : name) good = good && (std::isalnum(c) || c == '-' || c == '_' || c == '.');
-  if (good) return absl::OkStatus();
+  return good;
+}
+
+absl::Status CheckName(const ConfigLines& lines, const char* field, const std::string& name) {
+  if (IsName(name)) return absl::OkStatus();
   return Wrong(lines, field,
                absl::StrCat("\"", field, "\" is \"", name,
                             "\"; use 1 to 64 letters, digits, - _ . (it is part of MQTT topics)"));
+}
+
+absl::Status CheckAttributes(const ConfigLines& lines, const config::v1::CmConfig& config) {
+  constexpr int kMaxAttributes = 32;
+  constexpr size_t kMaxValue = 256;
+  if (config.attributes_size() > kMaxAttributes) {
+    return Wrong(lines, "attributes", absl::StrCat("attributes has more than ", kMaxAttributes, " entries"));
+  }
+  for (const auto& [name, value] : config.attributes()) {
+    const std::string key = absl::StrCat("attributes.", name);
+    if (!IsName(name)) {
+      return Wrong(lines, key, absl::StrCat("attribute \"", name, "\": use 1 to 64 letters, digits, - _ ."));
+    }
+    if (value.size() > kMaxValue) {
+      return Wrong(lines, key, absl::StrCat(key, " has more than ", kMaxValue, " bytes"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // A budget of nothing would be no limit, or none that anybody can keep.
@@ -142,6 +164,9 @@ absl::Status CheckCloud(const ConfigLines& lines, const config::v1::Mqtt& mqtt) 
   if (mqtt.has_keepalive() && DurationOr(true, mqtt.keepalive(), {}) < absl::Seconds(1)) {
     return Wrong(lines, "cloud.mqtt.keepalive", "cloud.mqtt.keepalive is below 1s");
   }
+  if (mqtt.has_heartbeat() && DurationOr(true, mqtt.heartbeat(), {}) < absl::Seconds(10)) {
+    return Wrong(lines, "cloud.mqtt.heartbeat", "cloud.mqtt.heartbeat is below 10s");
+  }
   return absl::OkStatus();
 }
 
@@ -157,6 +182,7 @@ absl::Status Check(const std::string& file, const ConfigLines& lines, const conf
   RETURN_IF_ERROR(Require(file, config, {"unit_id", "namespace", "state_dir", "trust.key_set", "um_server", "nodes"}));
   RETURN_IF_ERROR(CheckName(lines, "unit_id", config.unit_id()));
   RETURN_IF_ERROR(CheckName(lines, "namespace", config.namespace_()));
+  RETURN_IF_ERROR(CheckAttributes(lines, config));
   RETURN_IF_ERROR(CheckUmServer(lines, config.um_server()));
   RETURN_IF_ERROR(CheckNodes(lines, config));
   RETURN_IF_ERROR(CheckArtifacts(lines, config.artifacts()));

@@ -93,12 +93,31 @@ TEST_F(CmConfigTest, RefusesAWatchdogShorterThanTheGrace) {
   EXPECT_TRUE(Load(std::string(kGood) + "health: {grace: 1m}\nwatchdog: {device: /dev/watchdog, timeout: 1m}\n").ok());
 }
 
+TEST_F(CmConfigTest, AttributesAreTextByName) {
+  const absl::StatusOr<config::v1::CmConfig> config =
+      Load(std::string(kGood) + "attributes: {region: eu-1, customer: \"A & B\", \"line.no_2\": 7}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->attributes().at("region"), "eu-1");
+  EXPECT_EQ(config->attributes().at("customer"), "A & B");
+  EXPECT_EQ(config->attributes().at("line.no_2"), "7");
+  std::string many = "attributes:\n";
+  for (int i = 0; i < 33; ++i) absl::StrAppend(&many, "  a", i, ": x\n");
+  EXPECT_THAT(ErrorOf(std::string(kGood) + many), HasSubstr("more than 32"));
+}
+
 TEST_F(CmConfigTest, RefusesWhatCannotWorkWithItsLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"cloud: {mqtt: {url: \"mqtt://broker:1883\"}}", "allowed on loopback only"},
       {"cloud: {mqtt: {url: \"mqtt://localhost.evil.com\"}}", "allowed on loopback only"},
       {"cloud: {mqtt: {url: \"http://x\"}}", "must be mqtts://host:8883"},
       {"cloud: {mqtt: {url: \"mqtts://b:8883\", keepalive: 0s}}", "below 1s"},
+      {"cloud: {mqtt: {url: \"mqtts://b:8883\", heartbeat: 9s}}", "heartbeat is below 10s"},
+      {"attributes: {\"a b\": x}", "attribute \"a b\""},
+      {"attributes: {\"\": x}", "attribute \"\""},
+      {"attributes: {region: [eu]}", "\"attributes.region\" must be text"},
+      {"attributes: {region: eu, region: us}", "given twice"},
+      {"attributes: [region]", "must be a mapping of names to text"},
+      {absl::StrCat("attributes: {region: ", std::string(257, 'x'), "}"), "more than 256 bytes"},
       {"cloud: {mqtt: {url: \"mqtts://b:8883\", tls: {key: k}}}", "certificate and key"},
       {"log: {level: blah}", "log.level is \"blah\"; use debug"},
       {"artifacts: {listen: 0.0.0.0}", "has no port"},

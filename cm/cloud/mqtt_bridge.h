@@ -30,6 +30,8 @@ struct MqttBridgeOptions {
   // Without client id and will, which the bridge sets.
   MqttOptions mqtt;
   OutboxOptions outbox;
+  // How often the reported state is said where nothing changes.
+  absl::Duration heartbeat = absl::Minutes(5);
 };
 
 // INVALID_ARGUMENT naming the field; reads the password file.

@@ -97,6 +97,9 @@ void Coordinator::PublishReported() {
   AddAll(ReportPlanes(store_->committed()), reported.mutable_planes());
   // Progress is no news to the cloud.
   if (const std::string bytes = reported.SerializeAsString(); std::exchange(last_reported_, bytes) == bytes) return;
+  // These never change while CM runs; and a map's bytes may differ where its content does not.
+  reported.set_hardware(parts_.config.hardware());
+  *reported.mutable_attributes() = parts_.config.attributes();
   if (const absl::Status sent = parts_.cloud->PublishReported(reported); !sent.ok()) {
     LogWarning("cannot publish the reported state", {{"error", ToPersonText(sent)}});
   }

@@ -105,9 +105,34 @@ class ConfigReader {
         best.empty() ? absl::StrCat("known are: ", Keys(type)) : absl::StrCat("did you mean \"", best, "\"?"));
   }
 
+  // Of text to text.
+  absl::Status ReadMap(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
+                       Message& message) {
+    const Descriptor& entry_type = *field.message_type();
+    if (entry_type.map_value()->type() != FieldDescriptor::TYPE_STRING ||
+        entry_type.map_key()->type() != FieldDescriptor::TYPE_STRING) {
+      return Error(node, absl::StrCat(Named(path), " cannot be configured"));
+    }
+    if (node.IsNull()) return absl::OkStatus();
+    if (!node.IsMap()) return Error(node, absl::StrCat(Named(path), " must be a mapping of names to text"));
+    std::set<std::string> seen;
+    for (const auto& entry : node) {
+      if (!entry.first.IsScalar()) return Error(entry.first, absl::StrCat("a name in ", Named(path), " is no text"));
+      const std::string key = entry.first.Scalar();
+      const std::string inner = absl::StrCat(path, ".", key);
+      if (!entry.second.IsScalar()) return Error(entry.second, absl::StrCat("\"", inner, "\" must be text"));
+      if (!seen.insert(key).second) return Error(entry.first, absl::StrCat("\"", inner, "\" is given twice"));
+      lines_.lines_[inner] = entry.first.Mark().line + 1;
+      Message* const added = message.GetReflection()->AddMessage(&message, &field);
+      RETURN_IF_ERROR(ReadValue(entry.first, inner, *entry_type.map_key(), *added, /*add=*/false));
+      RETURN_IF_ERROR(ReadValue(entry.second, inner, *entry_type.map_value(), *added, /*add=*/false));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status ReadField(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,
                          Message& message) {
-    if (field.is_map()) return Error(node, absl::StrCat(Named(path), " cannot be configured"));
+    if (field.is_map()) return ReadMap(node, path, field, message);
     if (!field.is_repeated()) return ReadValue(node, path, field, message, /*add=*/false);
     if (!node.IsSequence()) return Error(node, absl::StrCat(Named(path), " must be a list"));
     for (size_t i = 0; i < node.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/crypto/sha256.h"
 #include "common/crypto/strict_json.h"
@@ -45,6 +46,10 @@ absl::StatusOr<uint64_t> NumberMember(const nlohmann::json& object, const char* 
   return found->get<uint64_t>();
 }
 
+bool IsJsonObject(const std::string& text) {
+  return absl::StartsWith(absl::StripLeadingAsciiWhitespace(text), "{") && nlohmann::json::accept(text);
+}
+
 }  // namespace
 
 UnitTopics::UnitTopics(std::string_view name_space, std::string_view unit_id) {
@@ -71,8 +76,7 @@ absl::Status CheckTopicLevel(std::string_view id, std::string_view what) {
 }
 
 absl::StatusOr<std::string> EncodeMessage(const MessageEnvelope& envelope) {
-  nlohmann::ordered_json payload = nlohmann::ordered_json::parse(envelope.payload, nullptr, /*allow_exceptions=*/false);
-  if (!payload.is_object()) {
+  if (!IsJsonObject(envelope.payload)) {
     return absl::InvalidArgumentError(absl::StrCat("message ", envelope.type, ": the payload is no JSON object"));
   }
   nlohmann::ordered_json object;
@@ -85,8 +89,11 @@ absl::StatusOr<std::string> EncodeMessage(const MessageEnvelope& envelope) {
   object["seq"] = envelope.seq;
   if (!envelope.run_id.empty()) object["run_id"] = envelope.run_id;
   if (!envelope.triggered_by.empty()) object["triggered_by"] = envelope.triggered_by;
-  object["payload"] = std::move(payload);
-  return object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+  std::string json = object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+  // Signed documents are large: they are copied as they are, not taken apart and put together again.
+  json.pop_back();
+  absl::StrAppend(&json, ",\"payload\":", envelope.payload, "}");
+  return json;
 }
 
 absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json) {

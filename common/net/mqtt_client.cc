@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/net/host_port.h"
+#include "common/net/publish_window.h"
 #include "common/status/status.h"
 
 namespace tandem {
@@ -22,9 +24,14 @@ namespace {
 
 constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(2);
 constexpr absl::Duration kSubscribeTimeout = absl::Seconds(10);
-// Messages handed over and not yet acknowledged by the broker; more would only wait inside the library.
-constexpr int kMaxInFlight = 100;
-constexpr int kQos = 1;
+// The library's own limits are never reached: publish_window.h says why.
+constexpr int kAside = 100;
+
+struct Subscription {
+  std::string filter;
+  int qos = 1;
+  bool retained = true;
+};
 
 struct Endpoint {
   bool tls = false;
@@ -63,11 +70,37 @@ std::string ReasonText(const mqtt::exception& error) {
 mqtt::const_message_ptr ToPaho(const MqttMessage& message) {
   mqtt::properties properties;
   if (message.expiry > absl::ZeroDuration()) {
-    properties.add(
-        {mqtt::property::MESSAGE_EXPIRY_INTERVAL, static_cast<int32_t>(absl::ToInt64Seconds(message.expiry))});
+    const absl::Duration whole = absl::Ceil(message.expiry, absl::Seconds(1));
+    properties.add({mqtt::property::MESSAGE_EXPIRY_INTERVAL, static_cast<int32_t>(absl::ToInt64Seconds(whole))});
   }
   return mqtt::message::create(message.topic, message.payload, message.qos, message.retained, properties);
 }
+
+absl::Status RefusedBy(int reason, const std::string& what) {
+  return absl::PermissionDeniedError(absl::StrCat(what, ": the broker refuses, reason ", reason));
+}
+
+// Hands the library's answers on; what was published is known by its number.
+class Answers : public mqtt::iaction_listener {
+ public:
+  explicit Answers(PublishWindow& window) : window_(window) {}
+
+  void on_success(const mqtt::token& token) override {
+    const int reason = token.get_reason_code();
+    window_.Answer(Id(token), reason >= 0x80 ? RefusedBy(reason, "publish") : absl::OkStatus());
+  }
+  void on_failure(const mqtt::token& token) override {
+    const int reason = token.get_reason_code();
+    window_.Answer(Id(token), reason >= 0x80
+                                  ? RefusedBy(reason, "publish")
+                                  : absl::UnavailableError("the connection was lost before the broker answered"));
+  }
+  static void* Context(uint64_t id) { return reinterpret_cast<void*>(static_cast<uintptr_t>(id)); }
+
+ private:
+  static uint64_t Id(const mqtt::token& token) { return reinterpret_cast<uintptr_t>(token.get_user_context()); }
+  PublishWindow& window_;
+};
 
 }  // namespace
 
@@ -78,7 +111,7 @@ struct MqttClient::Impl {
       : options(std::move(impl_options)),
         handlers(std::move(impl_handlers)),
         endpoint(std::move(impl_endpoint)),
-        client(endpoint.uri, options.client_id, mqtt::create_options(MQTTVERSION_5)) {
+        client(endpoint.uri, options.client_id, mqtt::create_options(MQTTVERSION_5, options.max_in_flight + kAside)) {
     client.set_message_callback([this](const mqtt::const_message_ptr& message) {
       if (message == nullptr || silent) return;
       handlers.message({.topic = message->get_topic(),
@@ -108,11 +141,12 @@ struct MqttClient::Impl {
     connect.set_keep_alive_interval(std::chrono::seconds(absl::ToInt64Seconds(options.keepalive)));
     connect.set_connect_timeout(
         std::chrono::seconds(std::max<int64_t>(1, absl::ToInt64Seconds(options.connect_timeout))));
-    connect.set_max_inflight(kMaxInFlight);
+    connect.set_max_inflight(options.max_in_flight + kAside);
     connect.set_automatic_reconnect(false);
     mqtt::properties properties;
     properties.add(
         {mqtt::property::SESSION_EXPIRY_INTERVAL, static_cast<int32_t>(absl::ToInt64Seconds(options.session_expiry))});
+    if (options.receive_maximum > 0) properties.add({mqtt::property::RECEIVE_MAXIMUM, options.receive_maximum});
     connect.set_properties(properties);
     if (!options.username.empty()) connect.set_user_name(options.username);
     if (!options.password.empty()) connect.set_password(options.password);
@@ -153,7 +187,14 @@ struct MqttClient::Impl {
     try {
       mqtt::connect_options connect;
       FillConnectOptions(connect);
-      RETURN_IF_ERROR(WaitFor(client.connect(connect), options.connect_timeout + absl::Seconds(2), what));
+      const mqtt::token_ptr token = client.connect(connect);
+      RETURN_IF_ERROR(WaitFor(token, options.connect_timeout + absl::Seconds(2), what));
+      const mqtt::properties properties = token->get_connect_response().get_properties();
+      allowed_in_flight = options.max_in_flight;
+      if (properties.contains(mqtt::property::RECEIVE_MAXIMUM)) {
+        allowed_in_flight =
+            std::min<int>(allowed_in_flight, mqtt::get<uint16_t>(properties, mqtt::property::RECEIVE_MAXIMUM));
+      }
     } catch (const mqtt::exception& error) {
       std::lock_guard lock(mutex);
       const std::string detail =
@@ -166,17 +207,21 @@ struct MqttClient::Impl {
   }
 
   absl::Status SubscribeAll() {
-    for (const std::string& filter : filters) {
+    for (const auto& [filter, qos, retained] : filters) {
       const std::string what = absl::StrCat("subscribe to ", filter);
       try {
-        const mqtt::token_ptr token = client.subscribe(filter, kQos);
+        const mqtt::token_ptr token =
+            client.subscribe(filter, qos,
+                             mqtt::subscribe_options(mqtt::subscribe_options::SUBSCRIBE_LOCAL,
+                                                     mqtt::subscribe_options::NO_RETAIN_AS_PUBLISHED,
+                                                     retained ? mqtt::subscribe_options::SEND_RETAINED_ON_SUBSCRIBE
+                                                              : mqtt::subscribe_options::DONT_SEND_RETAINED));
         RETURN_IF_ERROR(WaitFor(token, kSubscribeTimeout, what));
         // Refusals come as a reason code, not as an exception.
         const mqtt::subscribe_response response = token->get_subscribe_response();
         for (const auto code : response.get_reason_codes()) {
           if (static_cast<int>(code) >= 0x80) {
-            return absl::PermissionDeniedError(
-                absl::StrCat(what, ": the broker refuses, reason ", static_cast<int>(code)));
+            return RefusedBy(static_cast<int>(code), what);
           }
         }
       } catch (const std::exception& error) {
@@ -184,6 +229,16 @@ struct MqttClient::Impl {
       }
     }
     return absl::OkStatus();
+  }
+
+  // The window's way to the library.
+  absl::Status Send(uint64_t id, const MqttMessage& message) {
+    try {
+      client.publish(ToPaho(message), Answers::Context(id), answers);
+      return absl::OkStatus();
+    } catch (const std::exception& error) {
+      return absl::UnavailableError(absl::StrCat("publish to ", message.topic, ": ", error.what()));
+    }
   }
 
   void Disconnect() {
@@ -210,6 +265,7 @@ struct MqttClient::Impl {
       std::string reason;
       if (status.ok()) {
         is_connected = true;
+        window.Open(static_cast<size_t>(std::max(1, allowed_in_flight)));
         backoff.Reset();
         lock.unlock();
         handlers.connected();
@@ -218,6 +274,8 @@ struct MqttClient::Impl {
         if (stopping) return;
         is_connected = false;
         reason = lost_reason;
+        // The library may keep them for the next connection; their sender decides anew.
+        window.Close(absl::UnavailableError(absl::StrCat("the connection was lost: ", reason)));
       } else {
         reason = std::string(status.message());
       }
@@ -232,14 +290,20 @@ struct MqttClient::Impl {
   const MqttOptions options;
   const MqttHandlers handlers;
   const Endpoint endpoint;
+  // Outlive the client, whose threads call them.
+  PublishWindow window{[this](uint64_t id, const MqttMessage& message) { return Send(id, message); },
+                       options.publish_timeout, static_cast<size_t>(options.max_buffered)};
+  Answers answers{window};
   mqtt::async_client client;
 
   mutable std::mutex mutex;
   std::condition_variable wake;
-  std::vector<std::string> filters;
+  std::vector<Subscription> filters;
   bool stopping = false;
   bool lost = false;
   bool is_connected = false;
+  // By the broker of this connection; of the thread.
+  int allowed_in_flight = 0;
   std::string lost_reason;
   std::string tls_error;
   // Handlers are not called any more.
@@ -265,9 +329,9 @@ absl::StatusOr<std::unique_ptr<MqttClient>> MqttClient::Create(MqttOptions optio
 
 MqttClient::~MqttClient() { Stop(); }
 
-void MqttClient::Subscribe(const std::string& topic_filter) {
+void MqttClient::Subscribe(const std::string& topic_filter, int qos, bool retained) {
   std::lock_guard lock(impl_->mutex);
-  impl_->filters.push_back(topic_filter);
+  impl_->filters.push_back({topic_filter, qos, retained});
 }
 
 void MqttClient::Start() {
@@ -286,32 +350,26 @@ void MqttClient::Stop(const std::optional<MqttMessage>& goodbye) {
   }
   impl_->thread.join();
   impl_->Disconnect();
+  impl_->window.Stop();
 }
 
-absl::Status MqttClient::Publish(const MqttMessage& message) {
-  if (!connected()) return absl::UnavailableError("not connected to the broker");
-  try {
-    impl_->client.publish(ToPaho(message));
-    return absl::OkStatus();
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("publish to ", message.topic, ": ", error.what()));
-  }
+absl::Status MqttClient::Publish(const MqttMessage& message) { return impl_->window.Publish(message, nullptr); }
+
+void MqttClient::PublishWithAnswer(const MqttMessage& message, std::function<void(const absl::Status&)> done) {
+  const absl::Status published = impl_->window.Publish(message, done);
+  if (!published.ok()) impl_->window.Refuse(published, std::move(done));
 }
 
 absl::Status MqttClient::PublishAndWait(const MqttMessage& message, absl::Duration timeout) {
-  if (!connected()) return absl::UnavailableError("not connected to the broker");
   const std::string what = absl::StrCat("publish to ", message.topic);
-  try {
-    const mqtt::delivery_token_ptr token = impl_->client.publish(ToPaho(message));
-    RETURN_IF_ERROR(Impl::WaitFor(token, timeout, what));
-    if (static_cast<int>(token->get_reason_code()) >= 0x80) {
-      return absl::PermissionDeniedError(
-          absl::StrCat(what, ": the broker refuses, reason ", static_cast<int>(token->get_reason_code())));
-    }
-    return absl::OkStatus();
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
+  auto answer = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> future = answer->get_future();
+  RETURN_IF_ERROR(Annotate(
+      impl_->window.Publish(message, [answer](const absl::Status& status) { answer->set_value(status); }), what));
+  if (future.wait_for(absl::ToChronoMilliseconds(timeout)) == std::future_status::timeout) {
+    return absl::DeadlineExceededError(absl::StrCat(what, ": no answer within ", absl::FormatDuration(timeout)));
   }
+  return Annotate(future.get(), what);
 }
 
 bool MqttClient::connected() const {

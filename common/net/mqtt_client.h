@@ -18,17 +18,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/net/backoff.h"
+#include "common/net/mqtt_message.h"
 
 namespace tandem {
-
-struct MqttMessage {
-  std::string topic;
-  std::string payload;
-  int qos = 1;
-  bool retained = false;
-  // The broker drops it when it could not be delivered for so long; zero: never.
-  absl::Duration expiry;
-};
 
 struct MqttOptions {
   // mqtts://host:8883, or mqtt://host:1883 on loopback only.
@@ -48,6 +40,14 @@ struct MqttOptions {
   // Empty: nothing is published.
   std::function<std::optional<MqttMessage>()> will;
   BackoffOptions backoff;
+  // Messages that the broker may send before the first of them is acknowledged; zero: the protocol's 65,535.
+  int receive_maximum = 0;
+  // Messages sent and not yet acknowledged by the broker, which may allow fewer; more wait in the client.
+  int max_in_flight = 100;
+  // How many may wait there; then Publish() says UNAVAILABLE.
+  int max_buffered = 1000;
+  // For the broker's acknowledgement.
+  absl::Duration publish_timeout = absl::Seconds(20);
 };
 
 // Called from threads of the client.
@@ -63,18 +63,20 @@ struct MqttHandlers {
 absl::Status CheckBrokerUrl(const std::string& url);
 
 // Thread-safe.
-class MqttClient {
+class MqttClient : public MqttPublisher {
  public:
   // INVALID_ARGUMENT: the options cannot work.
   static absl::StatusOr<std::unique_ptr<MqttClient>> Create(MqttOptions options, MqttHandlers handlers);
   // As Stop() without a goodbye.
-  ~MqttClient();
+  ~MqttClient() override;
 
   MqttClient(const MqttClient&) = delete;
   MqttClient& operator=(const MqttClient&) = delete;
 
-  // Before Start(): subscribed with QoS 1 at every connect, so that retained messages come each time.
-  void Subscribe(const std::string& topic_filter);
+  // Before Start(): subscribed at every connect, so that retained messages come each time, unless `retained` is false.
+  // For a shared subscription, $share/{group}/{filter}, it should be: the protocol wants none there, Mosquitto 2.0 sends
+  // them all.
+  void Subscribe(const std::string& topic_filter, int qos = 1, bool retained = true);
 
   void Start();
 
@@ -83,9 +85,15 @@ class MqttClient {
   void Stop(const std::optional<MqttMessage>& goodbye = std::nullopt);
 
   // Hands the message over; it may still be lost with the connection. UNAVAILABLE when there is none.
-  absl::Status Publish(const MqttMessage& message);
+  absl::Status Publish(const MqttMessage& message) override;
 
-  // Waits for the broker's acknowledgement. DEADLINE_EXCEEDED, UNAVAILABLE. Not from handlers.
+  // Does not wait: `done` comes once, on a thread of the client where it may call the client, with OK once the broker
+  // has the message (for QoS 0: once it is sent), or with UNAVAILABLE, DEADLINE_EXCEEDED or PERMISSION_DENIED. What
+  // waits when Stop() is called gets UNAVAILABLE before that returns.
+  void PublishWithAnswer(const MqttMessage& message, std::function<void(const absl::Status& status)> done);
+
+  // Waits for the broker's acknowledgement. DEADLINE_EXCEEDED, UNAVAILABLE, PERMISSION_DENIED. Not from handlers, nor
+  // from the answers of PublishWithAnswer().
   absl::Status PublishAndWait(const MqttMessage& message, absl::Duration timeout);
 
   bool connected() const;

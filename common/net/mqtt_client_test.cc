@@ -73,6 +73,27 @@ class Watched {
   std::unique_ptr<MqttClient> client_;
 };
 
+class Answers {
+ public:
+  std::function<void(const absl::Status&)> Note() {
+    return [this](const absl::Status& status) {
+      std::lock_guard lock(mutex_);
+      codes_.push_back(status.code());
+      wake_.notify_all();
+    };
+  }
+  std::vector<absl::StatusCode> WaitFor(size_t count) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, std::chrono::seconds(20), [&] { return codes_.size() >= count; });
+    return codes_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<absl::StatusCode> codes_;
+};
+
 class MqttClientTest : public testing::Test {
  protected:
   MqttOptions Options(const std::string& client_id) {
@@ -141,6 +162,51 @@ TEST_F(MqttClientTest, WillIsPublishedOnLossAndNotOnGoodbye) {
   Watched thief(Options("unit"), {});
   ASSERT_TRUE(watcher.WaitForMessages(2));
   EXPECT_EQ(watcher.messages()[1].payload, "lost");
+}
+
+TEST_F(MqttClientTest, AnAnswerSaysThatTheBrokerHasIt) {
+  Watched client(Options("client"), {"a/+"});
+  ASSERT_TRUE(client.WaitForConnects(1));
+  Answers answers;
+  for (int i = 0; i < 300; ++i) {
+    client->PublishWithAnswer({.topic = "a/b", .payload = absl::StrCat(i)}, answers.Note());
+  }
+  EXPECT_EQ(answers.WaitFor(300), std::vector<absl::StatusCode>(300, absl::StatusCode::kOk));
+  EXPECT_TRUE(client.WaitForMessages(300));
+  // In the order sent, though the broker takes only 20 at a time.
+  const std::vector<MqttMessage> messages = client.messages();
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(messages[i].payload, absl::StrCat(i));
+}
+
+TEST_F(MqttClientTest, AnAnswerComesWithoutABrokerToo) {
+  MqttOptions options = Options("client");
+  options.session_expiry = absl::ZeroDuration();
+  Watched client(options, {});
+  ASSERT_TRUE(client.WaitForConnects(1));
+  Answers answers;
+  broker_.Suspend();
+  for (int i = 0; i < 5; ++i) client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
+  broker_.Kill();
+  EXPECT_EQ(answers.WaitFor(5), std::vector<absl::StatusCode>(5, absl::StatusCode::kUnavailable));
+  ASSERT_TRUE(client.WaitForReasons(1));
+  client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
+  EXPECT_EQ(answers.WaitFor(6).back(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(broker_.Restart().ok());
+  ASSERT_TRUE(client.WaitForConnects(2));
+  client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
+  EXPECT_EQ(answers.WaitFor(7).back(), absl::StatusCode::kOk);
+}
+
+TEST_F(MqttClientTest, ABrokerThatHangsIsNoAnswer) {
+  MqttOptions options = Options("client");
+  options.publish_timeout = absl::Milliseconds(50);
+  Watched client(options, {});
+  ASSERT_TRUE(client.WaitForConnects(1));
+  broker_.Suspend();
+  Answers answers;
+  client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
+  EXPECT_EQ(answers.WaitFor(1), std::vector<absl::StatusCode>{absl::StatusCode::kDeadlineExceeded});
+  broker_.Kill();
 }
 
 TEST_F(MqttClientTest, OptionsThatCannotWorkAreRefused) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/status/status.h"
 #include "tests/support/free_port.h"
 
@@ -24,8 +25,19 @@ absl::StatusOr<Mosquitto> Mosquitto::Start(const MosquittoOptions& options) {
   if (mkdtemp(folder.data()) == nullptr) return ErrnoStatus(errno, "make a folder for mosquitto");
   // Another program may take the port first: then the next one.
   for (int attempt = 0;; ++attempt) {
-    Mosquitto server(folder, FreePort(), !options.certificate_file.empty());
+    Mosquitto server(folder, FreePort(), FreePort(), !options.certificate_file.empty());
     std::ofstream config(folder + "/mosquitto.conf");
+    if (!options.configuration.empty()) {
+      config << absl::StrReplaceAll(options.configuration, {{"{port}", absl::StrCat(server.port_)},
+                                                            {"{port2}", absl::StrCat(server.second_port_)},
+                                                            {"{folder}", folder}});
+      config.close();
+      const absl::Status status = server.Launch();
+      if (status.ok()) return server;
+      if (attempt == 4) return status;
+      server.folder_.clear();
+      continue;
+    }
     config << "listener " << server.port_ << " 127.0.0.1\nallow_anonymous true\npersistence true\n"
            << "persistence_location " << folder << "/\nlog_dest file " << folder << "/log\nset_tcp_nodelay true\n";
     if (geteuid() == 0) config << "user root\n";
@@ -44,6 +56,7 @@ absl::StatusOr<Mosquitto> Mosquitto::Start(const MosquittoOptions& options) {
 Mosquitto::Mosquitto(Mosquitto&& other) noexcept
     : folder_(std::exchange(other.folder_, "")),
       port_(other.port_),
+      second_port_(other.second_port_),
       tls_(other.tls_),
       pid_(std::exchange(other.pid_, 0)) {}
 
@@ -87,9 +100,20 @@ void Mosquitto::End(int signal) {
 void Mosquitto::Stop() { End(SIGTERM); }
 void Mosquitto::Kill() { End(SIGKILL); }
 
+void Mosquitto::Suspend() {
+  if (pid_ > 0) kill(pid_, SIGSTOP);
+}
+void Mosquitto::Resume() {
+  if (pid_ > 0) kill(pid_, SIGCONT);
+}
+
 absl::Status Mosquitto::Restart() {
   Stop();
   return Launch();
+}
+
+std::string Mosquitto::second_url() const {
+  return absl::StrCat(tls_ ? "mqtts" : "mqtt", "://localhost:", second_port_);
 }
 
 std::string Mosquitto::url() const { return absl::StrCat(tls_ ? "mqtts" : "mqtt", "://localhost:", port_); }

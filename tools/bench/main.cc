@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "common/status/status.h"
 #include "tools/bench/boot_bench.h"
 #include "tools/bench/mcu_bench.h"
+#include "tools/bench/message_bench.h"
 
 namespace {
 
@@ -22,6 +24,8 @@ Examples:
       uploads to simulated microcontrollers over serial lines and UDP; one table
   tandem-bench boot
       how long a boot decision takes: both copies of the record checked, the table searched
+  tandem-bench messages
+      what reading one report of a unit costs the fleet, next to the general way
   tandem-bench mcu --runs 1 --seconds 1 --min-percent 85
       a quick run that fails when a line is used less than that
 
@@ -80,6 +84,16 @@ int RunBoot() {
   return result.median < absl::Milliseconds(1) ? 0 : 1;
 }
 
+int RunMessages(double limit_us) {
+  const bench::MessageBenchResult result = bench::RunMessageBench();
+  std::printf("%-34s %12s %12s\n", absl::StrCat("report of ", result.bytes, " bytes").c_str(), "CPU", "of one core");
+  for (const auto& [name, time] :
+       {std::pair("one pass, strict", result.ours), {"document, text, protobuf", result.general}}) {
+    std::printf("%-34s %9.1f us %10.0f/s\n", name, absl::ToDoubleMicroseconds(time), 1 / absl::ToDoubleSeconds(time));
+  }
+  return absl::ToDoubleMicroseconds(result.ours) < limit_us ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -104,10 +118,17 @@ int main(int argc, char** argv) {
   mcu_command->add_flag("--no-compare", mcu.no_compare, "leave the other client out");
   CLI::App* const boot_command =
       app.add_subcommand("boot", "the bootloader's decision from two copies of the boot record; 1 when over 1 ms");
+  double limit_us = 60;
+  CLI::App* const messages_command =
+      app.add_subcommand("messages", "what reading one report of a unit costs the fleet");
+  messages_command->add_option("--max-us", limit_us, "exit with 1 when it costs more microseconds of CPU")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 1e6));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (*messages_command) return RunMessages(limit_us);
   return *boot_command ? RunBoot() : RunMcu(mcu);
 }

@@ -1,4 +1,4 @@
-#include "cm/cloud/outbox.h"
+#include "cm/cloud/sqlite_outbox.h"
 
 #include <algorithm>
 #include <utility>
@@ -29,28 +29,28 @@ constexpr char kAddOnceKey[] = "ALTER TABLE message ADD COLUMN once_key TEXT";
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(const std::string& path, OutboxOptions options) {
+absl::StatusOr<std::unique_ptr<SqliteOutbox>> SqliteOutbox::Open(const std::string& path, OutboxOptions options) {
   ASSIGN_OR_RETURN(std::unique_ptr<Database> db, Annotate(Database::OpenOrReplaceDamaged(path), "outbox"));
-  std::unique_ptr<Outbox> outbox(new Outbox(std::move(db), options));
+  std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db), options));
   RETURN_IF_ERROR(Annotate(outbox->Load(), "outbox"));
   return outbox;
 }
 
-absl::Status Outbox::Load() {
+absl::Status SqliteOutbox::Load() {
   RETURN_IF_ERROR(db_->Execute(kSchema));
   bool has_once_key = false;
   RETURN_IF_ERROR(db_->Query("SELECT 1 FROM pragma_table_info('message') WHERE name = 'once_key'", {},
                              [&](const Row&) { has_once_key = true; }));
   if (!has_once_key) RETURN_IF_ERROR(db_->Execute(kAddOnceKey));
   RETURN_IF_ERROR(db_->Query("SELECT row, epoch FROM message ORDER BY row", {}, [&](const Row& row) {
-    schedule_.emplace(row.Int(0), Delay{absl::ZeroDuration(), Backoff(options_.backoff)});
+    schedule_.Add(row.Int(0));
     newest_epoch_ = std::max(newest_epoch_, static_cast<uint64_t>(row.Int(1)));
   }));
   return db_->Query("SELECT value FROM counter WHERE name = 'dropped'", {},
                     [&](const Row& row) { dropped_ = static_cast<uint64_t>(row.Int(0)); });
 }
 
-absl::Status Outbox::Add(const OutboxMessage& message) {
+absl::Status SqliteOutbox::Add(const OutboxMessage& message) {
   int64_t added = 0;
   std::vector<int64_t> dropped_rows;
   Transaction transaction(*db_);
@@ -68,9 +68,9 @@ absl::Status Outbox::Add(const OutboxMessage& message) {
   RETURN_IF_ERROR(DropOverLimit(dropped_rows));
   RETURN_IF_ERROR(Annotate(transaction.Commit(), "outbox"));
 
-  schedule_.emplace(added, Delay{absl::ZeroDuration(), Backoff(options_.backoff)});
+  schedule_.Add(added);
   newest_epoch_ = std::max(newest_epoch_, message.epoch);
-  for (const int64_t dropped : dropped_rows) schedule_.erase(dropped);
+  for (const int64_t dropped : dropped_rows) schedule_.Remove(dropped);
   if (!dropped_rows.empty()) {
     dropped_ += dropped_rows.size();
     LogWarning("outbox full, oldest feedback dropped", {{"dropped", absl::StrCat(dropped_)}});
@@ -78,7 +78,7 @@ absl::Status Outbox::Add(const OutboxMessage& message) {
   return absl::OkStatus();
 }
 
-absl::Status Outbox::DropOverLimit(std::vector<int64_t>& dropped_rows) {
+absl::Status SqliteOutbox::DropOverLimit(std::vector<int64_t>& dropped_rows) {
   const uint64_t count = schedule_.size() + 1;
   if (count <= options_.limit) return absl::OkStatus();
   RETURN_IF_ERROR(db_->Query(
@@ -89,11 +89,9 @@ absl::Status Outbox::DropOverLimit(std::vector<int64_t>& dropped_rows) {
                   {static_cast<int64_t>(dropped_ + dropped_rows.size())});
 }
 
-absl::StatusOr<std::vector<OutboxMessage>> Outbox::TakeDue(absl::Duration now, int limit) {
+absl::StatusOr<std::vector<OutboxMessage>> SqliteOutbox::TakeDue(absl::Duration now, int limit) {
   std::vector<OutboxMessage> due;
-  for (auto& [id, delay] : schedule_) {
-    if (static_cast<int>(due.size()) >= limit) break;
-    if (delay.due > now) continue;
+  for (const int64_t id : schedule_.TakeDue(now, limit)) {
     RETURN_IF_ERROR(db_->Query("SELECT epoch, seq, msg_id, type, topic, json, droppable FROM message WHERE row = ?",
                                {id}, [&](const Row& row) {
                                  due.push_back({.epoch = static_cast<uint64_t>(row.Int(0)),
@@ -104,25 +102,11 @@ absl::StatusOr<std::vector<OutboxMessage>> Outbox::TakeDue(absl::Duration now, i
                                                 .json = row.Text(5),
                                                 .droppable = row.Int(6) != 0});
                                }));
-    delay.due = now + delay.backoff.Next();
   }
   return due;
 }
 
-absl::Duration Outbox::NextDue() const {
-  absl::Duration next = absl::InfiniteDuration();
-  for (const auto& [row, delay] : schedule_) next = std::min(next, delay.due);
-  return next;
-}
-
-void Outbox::ResetDelays() {
-  for (auto& [row, delay] : schedule_) {
-    delay.due = absl::ZeroDuration();
-    delay.backoff.Reset();
-  }
-}
-
-absl::Status Outbox::Acknowledge(const std::vector<std::string>& msg_ids) {
+absl::Status SqliteOutbox::Acknowledge(const std::vector<std::string>& msg_ids) {
   std::vector<int64_t> removed;
   Transaction transaction(*db_);
   RETURN_IF_ERROR(Annotate(transaction.status(), "outbox"));
@@ -131,7 +115,7 @@ absl::Status Outbox::Acknowledge(const std::vector<std::string>& msg_ids) {
                                [&](const Row& row) { removed.push_back(row.Int(0)); }));
   }
   RETURN_IF_ERROR(Annotate(transaction.Commit(), "outbox"));
-  for (const int64_t row : removed) schedule_.erase(row);
+  for (const int64_t row : removed) schedule_.Remove(row);
   return absl::OkStatus();
 }
 
