@@ -69,16 +69,9 @@ std::string_view RingStateName(const RolloutRow& rollout, const RingRow& ring) {
 
 absl::Status CancelQueued(StoreTransaction& tx, int64_t rollout, int rings, AttemptEvent event,
                           const std::string& reason, int64_t now) {
-  AttemptTable attempts(tx);
-  for (int ring = 0; ring < rings; ++ring) {
-    for (bool more = true; more;) {
-      ASSIGN_OR_RETURN(std::vector<AttemptRow> queued,
-                       attempts.InState(rollout, ring, AttemptKind::kForward, AttemptState::kQueued, 0, kPage));
-      more = !queued.empty();
-      for (AttemptRow& attempt : queued) RETURN_IF_ERROR(StepAttempt(tx, attempt, event, reason, now).status());
-    }
-  }
-  return absl::OkStatus();
+  const std::optional<AttemptStep> step = Step(AttemptState::kQueued, event);
+  if (!step.has_value()) return absl::InternalError("queued attempts cannot be ended by this");
+  return AttemptTable(tx).CloseQueued(rollout, rings, step->to, reason, now);
 }
 
 absl::StatusOr<int64_t> RolloutOperations::Create(StoreTransaction& tx, const v1::RolloutSpec& asked,
@@ -93,9 +86,8 @@ absl::StatusOr<int64_t> RolloutOperations::Create(StoreTransaction& tx, const v1
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> opened, documents_.Release(tx, release.number));
   RETURN_IF_ERROR(documents_.CheckAssignable(*opened, now));
   if (spec.base_urls().empty() && release.base_urls.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "nobody says where the artifacts of ", release.release_id,
-        " are: give base_urls here, or import the release with them"));
+    return absl::FailedPreconditionError(absl::StrCat("nobody says where the artifacts of ", release.release_id,
+                                                      " are: give base_urls here, or import the release with them"));
   }
   spec.set_release(release.digest);
   RolloutTable table(tx);
@@ -134,7 +126,8 @@ absl::Status RolloutOperations::SupersedeOlder(StoreTransaction& tx, int64_t num
     after.superseded_by = number;
     after.changed_at = now;
     after.reason = absl::StrCat("rollout ", number, " took its place");
-    RETURN_IF_ERROR(CancelQueued(tx, older.number, older_spec.rings_size(), AttemptEvent::kSupersede, after.reason, now));
+    RETURN_IF_ERROR(
+        CancelQueued(tx, older.number, older_spec.rings_size(), AttemptEvent::kSupersede, after.reason, now));
     RETURN_IF_ERROR(table.Save(older, after));
     RETURN_IF_ERROR(Audit(tx, {.at = now,
                                .actor = kControllerActor,
@@ -161,11 +154,11 @@ absl::Status RolloutOperations::Change(StoreTransaction& tx, const v1::ChangeRol
                                            ": somebody else changed it; look again"));
   }
   ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(before));
-  ASSIGN_OR_RETURN(const RolloutStep step, Annotate(Step({.state = before.state,
-                                                          .paused = before.paused,
-                                                          .last_ring = before.ring + 1 == spec.rings_size()},
-                                                         *verb),
-                                                    absl::StrCat("rollout ", before.number)));
+  ASSIGN_OR_RETURN(
+      const RolloutStep step,
+      Annotate(Step({.state = before.state, .paused = before.paused, .last_ring = before.ring + 1 == spec.rings_size()},
+                    *verb),
+               absl::StrCat("rollout ", before.number)));
   RolloutRow after = before;
   after.state = step.to;
   after.changed_at = now;
@@ -193,9 +186,7 @@ absl::Status RolloutOperations::Change(StoreTransaction& tx, const v1::ChangeRol
 absl::Status RolloutOperations::Retry(StoreTransaction& tx, const RolloutRow& rollout, const std::string& unit_id,
                                       int64_t now) {
   AttemptTable attempts(tx);
-  const auto retry = [&](AttemptRow attempt) {
-    return StepAttempt(tx, attempt, AttemptEvent::kRetry, "", now);
-  };
+  const auto retry = [&](AttemptRow attempt) { return StepAttempt(tx, attempt, AttemptEvent::kRetry, "", now); };
   if (!unit_id.empty()) {
     ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(unit_id, /*lock=*/true));
     ASSIGN_OR_RETURN(const std::optional<AttemptRow> attempt, attempts.OfUnitInRollout(unit.number, rollout.number));
@@ -244,7 +235,8 @@ absl::StatusOr<v1::Rollout> RolloutOperations::View(StoreTransaction& tx, const 
     ASSIGN_OR_RETURN(const auto counts, Counters(tx, RingCounterPrefix(rollout.number, row.ring)));
     for (const auto& [name, value] : counts) {
       if (value > 0) (*ring.mutable_counts())[name] = static_cast<uint64_t>(value);
-      if (value > 0 && ParseAttemptState(name).has_value()) ring.set_members(ring.members() + static_cast<uint64_t>(value));
+      if (value > 0 && ParseAttemptState(name).has_value())
+        ring.set_members(ring.members() + static_cast<uint64_t>(value));
     }
     ring.set_verdict(row.verdict);
     ring.set_reason(row.reason);

@@ -58,8 +58,7 @@ class Exclusions {
     unit::v1::Reported reported;
     ASSIGN_OR_RETURN(const std::string bytes, UnitTable(tx_).Reported(unit.row.number));
     if (!reported.ParseFromString(bytes)) return "its stored report cannot be read";
-    const std::string& hardware =
-        unit.attributes.hardware.empty() ? reported.hardware() : unit.attributes.hardware;
+    const std::string& hardware = unit.attributes.hardware.empty() ? reported.hardware() : unit.attributes.hardware;
     return std::string(CheckEligible(release_.document, hardware, reported.components()).message());
   }
 

@@ -110,6 +110,20 @@ absl::StatusOr<std::vector<AttemptRow>> AttemptTable::InState(int64_t rollout, i
                 {rollout, ring, Number(state), Number(kind), after, int64_t{limit}});
 }
 
+absl::Status AttemptTable::CloseQueued(int64_t rollout, int rings, AttemptState to, const std::string& reason,
+                                       int64_t now) {
+  for (int ring = 0; ring < rings; ++ring) {
+    ASSIGN_OR_RETURN(
+        const int64_t closed,
+        tx_.sql.Run("UPDATE attempts SET state = ?3, reason = ?4, changed_at = ?5 WHERE rollout = ?1 AND ring = ?2 AND "
+                    "state = 0 AND kind = 0",
+                    {rollout, int64_t{ring}, Number(to), reason, now}));
+    tx_.Count(RingCounterPrefix(rollout, ring) + std::string(Name(AttemptState::kQueued)), -closed);
+    tx_.Count(RingCounterPrefix(rollout, ring) + std::string(Name(to)), closed);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::ToTakeBack(int64_t rollout, std::vector<AttemptState> states,
                                                                  int limit) {
   const std::string in =

@@ -34,6 +34,8 @@ class AttemptTable {
   // Forward attempts of a ring in one state, oldest first.
   absl::StatusOr<std::vector<AttemptRow>> InState(int64_t rollout, int64_t ring, AttemptKind kind, AttemptState state,
                                                   int64_t after, int limit);
+  // All forward attempts of a rollout that are queued, at once: cancelled, or superseded.
+  absl::Status CloseQueued(int64_t rollout, int rings, AttemptState to, const std::string& reason, int64_t now);
   // Forward attempts of a rollout that may have its release and were not taken back yet; not those in `except`.
   absl::StatusOr<std::vector<AttemptRow>> ToTakeBack(int64_t rollout, std::vector<AttemptState> states, int limit);
   // Whose age to be scored has come; locked, without those that somebody else works on.

@@ -1,8 +1,10 @@
 #include "fleet/store/postgres_database.h"
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <pqxx/pqxx>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -168,43 +170,90 @@ class PostgresConnection : public SqlConnection {
   std::unordered_map<std::string, std::string> prepared_;
 };
 
-// An advisory lock of the session that `connection_` is.
-class AdvisoryLock : public SqlDatabase::Lock {
+// All named locks of this controller: advisory locks of one session, which end with it.
+class LockSession {
  public:
-  explicit AdvisoryLock(std::unique_ptr<pqxx::connection> connection) : connection_(std::move(connection)) {}
-  bool held() override {
+  explicit LockSession(std::string url) : url_(std::move(url)) {}
+
+  // The generation of the session that has it now; nullopt: another session, or another user in this process, has it.
+  absl::StatusOr<std::optional<uint64_t>> Take(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    // A session gets its own lock twice.
+    if (held_.contains(name)) return std::nullopt;
     try {
-      pqxx::nontransaction(*connection_).exec("SELECT 1");
-      return true;
-    } catch (const std::exception&) {
-      return false;
+      if (connection_ == nullptr || !connection_->is_open()) {
+        held_.clear();
+        ++generation_;
+        connection_ = std::make_unique<pqxx::connection>(url_);
+      }
+      if (!Ask("SELECT pg_try_advisory_lock", name)) return std::nullopt;
+      held_.insert(name);
+      return generation_;
+    } catch (const std::exception& error) {
+      connection_ = nullptr;
+      held_.clear();
+      ++generation_;
+      return absl::UnavailableError(absl::StrCat("PostgreSQL: lock ", name, ": ", error.what()));
     }
+  }
+  void Release(const std::string& name, uint64_t generation) {
+    std::lock_guard lock(mutex_);
+    if (generation != generation_ || held_.erase(name) == 0) return;
+    try {
+      Ask("SELECT pg_advisory_unlock", name);
+    } catch (const std::exception&) {
+      // Its session is gone, and the lock with it.
+      connection_ = nullptr;
+      held_.clear();
+      ++generation_;
+    }
+  }
+  bool Held(uint64_t generation) {
+    std::lock_guard lock(mutex_);
+    return generation == generation_;
   }
 
  private:
-  const std::unique_ptr<pqxx::connection> connection_;
+  // The lock is a number; a collision would make one of two wait for the other, no more.
+  bool Ask(const std::string& function, const std::string& name) {
+    const uint64_t number = std::stoull(HexEncode(Sha256(absl::StrCat("tandem ", name))).substr(0, 15), nullptr, 16);
+    pqxx::nontransaction query(*connection_);
+    return query.exec1(absl::StrCat(function, "(", number, ")"))[0].as<bool>();
+  }
+
+  const std::string url_;
+  std::mutex mutex_;
+  std::unique_ptr<pqxx::connection> connection_;
+  std::set<std::string> held_;
+  // Rises when a session, and all its locks, is lost.
+  uint64_t generation_ = 0;
+};
+
+class AdvisoryLock : public SqlDatabase::Lock {
+ public:
+  AdvisoryLock(std::shared_ptr<LockSession> session, std::string name, uint64_t generation)
+      : session_(std::move(session)), name_(std::move(name)), generation_(generation) {}
+  ~AdvisoryLock() override { session_->Release(name_, generation_); }
+  bool held() override { return session_->Held(generation_); }
+
+ private:
+  const std::shared_ptr<LockSession> session_;
+  const std::string name_;
+  const uint64_t generation_;
 };
 
 class PostgresDatabase : public SqlDatabase {
  public:
-  PostgresDatabase(std::string url, std::string about) : url_(std::move(url)), about_(std::move(about)) {}
+  PostgresDatabase(std::string url, std::string about)
+      : url_(std::move(url)), about_(std::move(about)), locks_(std::make_shared<LockSession>(url_)) {}
 
   absl::StatusOr<std::unique_ptr<SqlConnection>> Connect() override {
     return std::make_unique<PostgresConnection>(url_);
   }
   absl::StatusOr<std::unique_ptr<Lock>> TryLock(const std::string& name) override {
-    try {
-      auto connection = std::make_unique<pqxx::connection>(url_);
-      // The lock is a number; a collision would make one of two wait for the other, no more.
-      const uint64_t number = std::stoull(HexEncode(Sha256(absl::StrCat("tandem ", name))).substr(0, 15), nullptr, 16);
-      pqxx::nontransaction query(*connection);
-      const bool got = query.exec1(absl::StrCat("SELECT pg_try_advisory_lock(", number, ")"))[0].as<bool>();
-      query.abort();
-      if (!got) return nullptr;
-      return std::make_unique<AdvisoryLock>(std::move(connection));
-    } catch (const std::exception& error) {
-      return absl::UnavailableError(absl::StrCat("PostgreSQL: lock ", name, ": ", error.what()));
-    }
+    ASSIGN_OR_RETURN(const std::optional<uint64_t> generation, locks_->Take(name));
+    if (!generation.has_value()) return nullptr;
+    return std::make_unique<AdvisoryLock>(locks_, name, *generation);
   }
   int writers() const override { return kWriters; }
   std::string about() const override { return about_; }
@@ -215,6 +264,7 @@ class PostgresDatabase : public SqlDatabase {
  private:
   const std::string url_;
   const std::string about_;
+  const std::shared_ptr<LockSession> locks_;
 };
 
 }  // namespace

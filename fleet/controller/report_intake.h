@@ -2,8 +2,8 @@
 //
 // The order of arrival does not matter: reported and presence go by (epoch, seq) of the unit, feedback of one attempt
 // as well, and what came before is only kept for reading. The same message twice changes nothing the second time.
-#ifndef TANDEM_FLEET_CONTROLLER_INTAKE_H_
-#define TANDEM_FLEET_CONTROLLER_INTAKE_H_
+#ifndef TANDEM_FLEET_CONTROLLER_REPORT_INTAKE_H_
+#define TANDEM_FLEET_CONTROLLER_REPORT_INTAKE_H_
 
 #include <cstdint>
 #include <optional>
@@ -21,7 +21,7 @@
 
 namespace tandem::fleet {
 
-struct IntakeOptions {
+struct ReportIntakeOptions {
   // A unit that nobody has registered is registered by its first report; else its messages wait until somebody does.
   bool open_registration = false;
   // How long what a unit said is kept.
@@ -29,7 +29,7 @@ struct IntakeOptions {
 };
 
 // What is to be sent once the transaction is committed.
-struct IntakeReplies {
+struct ReportReplies {
   struct Ack {
     std::string unit_id;
     std::string msg_id;
@@ -45,22 +45,23 @@ struct IntakeReplies {
 };
 
 // Not thread-safe.
-class Intake {
+class ReportIntake {
  public:
-  Intake(Documents& documents, Registry& registry, IntakeOptions options)
+  ReportIntake(Documents& documents, Registry& registry, ReportIntakeOptions options)
       : documents_(documents), registry_(registry), options_(options) {}
 
   // INTERNAL and the like: the store failed, and the transaction must not be committed. What is wrong with a message is
   // no error here.
-  absl::Status Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, IntakeReplies& replies);
+  absl::Status Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, ReportReplies& replies);
 
  private:
   absl::Status TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
-                         IntakeReplies& replies);
+                         ReportReplies& replies);
   absl::Status TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
+  absl::Status PublishAgainIfMissed(StoreTransaction& tx, int64_t now, UnitRow& unit);
   absl::Status TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
   absl::Status TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
-                           IntakeReplies& replies);
+                           ReportReplies& replies);
   // The unit's newest attempt takes a step, if it means something there.
   absl::Status StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event, std::optional<MessageOrder> order,
                            const std::string& reason, int64_t now);
@@ -72,7 +73,7 @@ class Intake {
 
   Documents& documents_;
   Registry& registry_;
-  const IntakeOptions options_;
+  const ReportIntakeOptions options_;
 };
 
 // What a state of a unit's feedback means for its attempt; nullopt: nothing.
@@ -80,4 +81,4 @@ std::optional<AttemptEvent> EventOfFeedback(const std::string& state);
 
 }  // namespace tandem::fleet
 
-#endif  // TANDEM_FLEET_CONTROLLER_INTAKE_H_
+#endif  // TANDEM_FLEET_CONTROLLER_REPORT_INTAKE_H_

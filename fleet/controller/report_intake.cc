@@ -1,4 +1,4 @@
-#include "fleet/controller/intake.h"
+#include "fleet/controller/report_intake.h"
 
 #include <algorithm>
 #include <cstring>
@@ -19,6 +19,8 @@ namespace {
 
 // What a unit says is kept for people; a longer text says no more.
 constexpr size_t kMaxReasonBytes = 2000;
+// A unit that refused an order has not accepted its sequence either: it is not bothered more often.
+constexpr int64_t kPublishAgainSeconds = 3600;
 
 MessageOrder OrderOf(const UnitMessage& message) {
   return {static_cast<int64_t>(message.epoch), static_cast<int64_t>(message.seq)};
@@ -74,7 +76,7 @@ std::optional<AttemptEvent> EventOfFeedback(const std::string& state) {
   return AttemptEvent::kProgress;
 }
 
-absl::Status Intake::Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, IntakeReplies& replies) {
+absl::Status ReportIntake::Take(StoreTransaction& tx, const UnitMessage& message, int64_t now, ReportReplies& replies) {
   UnitTable units(tx);
   absl::StatusOr<UnitRow> before = units.Get(message.unit_id, /*lock=*/true);
   if (absl::IsNotFound(before.status()) && options_.open_registration && message.kind == UnitMessage::Kind::kReported) {
@@ -103,8 +105,8 @@ absl::Status Intake::Take(StoreTransaction& tx, const UnitMessage& message, int6
   return absl::OkStatus();
 }
 
-absl::Status Intake::TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
-                               IntakeReplies& replies) {
+absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                                     ReportReplies& replies) {
   const bool was_online = unit.online;
   switch (message.kind) {
     case UnitMessage::Kind::kPresence:
@@ -132,9 +134,10 @@ absl::Status Intake::TakeKnown(StoreTransaction& tx, const UnitMessage& message,
   return absl::OkStatus();
 }
 
-absl::Status Intake::TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
+absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
   if (OrderOf(message) <= unit.reported) return absl::OkStatus();
   unit.reported = OrderOf(message);
+  RETURN_IF_ERROR(PublishAgainIfMissed(tx, now, unit));
   const auto& reported = std::get<unit::v1::Reported>(message.payload);
   const std::string bytes = reported.SerializeAsString();
   const int64_t hash = HashOf(bytes);
@@ -161,7 +164,17 @@ absl::Status Intake::TakeReported(StoreTransaction& tx, const UnitMessage& messa
   return StepAttempt(tx, unit, AttemptEvent::kApplied, std::nullopt, "", now);
 }
 
-absl::Status Intake::TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
+// Whatever the broker was told, the unit does not have it: a broker that lost its store, say.
+absl::Status ReportIntake::PublishAgainIfMissed(StoreTransaction& tx, int64_t now, UnitRow& unit) {
+  if (!unit.online || unit.desired_sequence == 0 || unit.published_sequence != unit.desired_sequence ||
+      unit.reported_sequence >= unit.desired_sequence || now - unit.published_at < kPublishAgainSeconds) {
+    return absl::OkStatus();
+  }
+  unit.published_at = now;
+  return AssignmentTable(tx).Enqueue(unit.number, unit.desired_sequence);
+}
+
+absl::Status ReportIntake::TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
   const auto& feedback = std::get<unit::v1::Feedback>(message.payload);
   ASSIGN_OR_RETURN(const bool fresh,
                    UnitTable(tx).AddEvent(unit.number, {.order = OrderOf(message),
@@ -184,8 +197,8 @@ absl::Status Intake::TakeFeedback(StoreTransaction& tx, const UnitMessage& messa
   return StepAttempt(tx, unit, meaning, OrderOf(message), reason, now);
 }
 
-absl::Status Intake::TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
-                                 IntakeReplies& replies) {
+absl::Status ReportIntake::TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                                       ReportReplies& replies) {
   const auto& applied = std::get<unit::v1::Applied>(message.payload);
   const bool provisional = message.kind == UnitMessage::Kind::kProvisional;
   ASSIGN_OR_RETURN(const bool fresh,
@@ -225,8 +238,8 @@ absl::Status Intake::TakeApplied(StoreTransaction& tx, const UnitMessage& messag
   return StepAttempt(tx, unit, AttemptEvent::kApplied, OrderOf(message), "", now);
 }
 
-absl::Status Intake::StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event,
-                                 std::optional<MessageOrder> order, const std::string& reason, int64_t now) {
+absl::Status ReportIntake::StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event,
+                                       std::optional<MessageOrder> order, const std::string& reason, int64_t now) {
   AttemptTable attempts(tx);
   ASSIGN_OR_RETURN(AttemptRow attempt, attempts.Get(unit.attempt, /*lock=*/true));
   if (order.has_value()) {
@@ -242,8 +255,8 @@ absl::Status Intake::StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEve
   return absl::OkStatus();
 }
 
-absl::Status Intake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,
-                                      const ComponentReports& components, const PlaneReports& planes) {
+absl::Status ReportIntake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,
+                                            const ComponentReports& components, const PlaneReports& planes) {
   std::vector<OrderedRelease> ordered;
   // Keeps them until they were looked at.
   std::vector<std::shared_ptr<const OpenedRelease>> opened;
@@ -257,7 +270,7 @@ absl::Status Intake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit,
   return CheckRuns(ordered, hardware, components, planes);
 }
 
-absl::Status Intake::SetRuns(StoreTransaction& tx, UnitRow& unit, const PlaneReports& planes) {
+absl::Status ReportIntake::SetRuns(StoreTransaction& tx, UnitRow& unit, const PlaneReports& planes) {
   for (const unit::v1::PlaneReport& report : planes) {
     const int plane = PlaneOf(report.plane());
     if (plane < 0) continue;
