@@ -1,5 +1,8 @@
 #include "fleet/controller/report_intake.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -36,6 +39,17 @@ int64_t HashOf(const std::string& bytes) {
   int64_t hash = 0;
   std::memcpy(&hash, digest.data(), sizeof(hash));
   return hash;
+}
+
+// Equal reports give equal bytes, maps too.
+std::string Serialize(const unit::v1::Reported& reported) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  reported.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
 }
 
 std::string Shortened(const std::string& text) { return text.substr(0, kMaxReasonBytes); }
@@ -139,7 +153,7 @@ absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage&
   unit.reported = OrderOf(message);
   RETURN_IF_ERROR(PublishAgainIfMissed(tx, now, unit));
   const auto& reported = std::get<unit::v1::Reported>(message.payload);
-  const std::string bytes = reported.SerializeAsString();
+  const std::string bytes = Serialize(reported);
   const int64_t hash = HashOf(bytes);
   if (hash == unit.reported_hash) return absl::OkStatus();
   unit.reported_hash = hash;

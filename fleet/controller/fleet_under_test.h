@@ -1,0 +1,152 @@
+// A fleet in memory, moved step by step on a clock of its own: the real store, controller parts and documents, with
+// units that answer orders as a test wants. No threads, no network, no waiting.
+//
+//   FleetUnderTest fleet;
+//   fleet.AddUnits(100);
+//   const std::string release = fleet.Import("r2", "2.0.0");
+//   const int64_t rollout = fleet.Roll(release);
+//   fleet.RunUntil([&] { return fleet.State(rollout) == RolloutState::kComplete; });
+#ifndef TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
+#define TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fleet/controller/documents.h"
+#include "fleet/controller/orders.h"
+#include "fleet/controller/publisher.h"
+#include "fleet/controller/registry.h"
+#include "fleet/controller/report_intake.h"
+#include "fleet/controller/rollout_operations.h"
+#include "fleet/controller/rollout_runner.h"
+#include "fleet/messaging/fake_unit_link.h"
+#include "fleet/store/faulty_database.h"
+#include "fleet/store/store.h"
+#include "tests/support/test_documents.h"
+
+namespace tandem::fleet {
+
+// How a unit answers an order for a release.
+enum class Behaviour {
+  kGood,
+  // Goes back by itself, and says so.
+  kReverts,
+  // Never says a word.
+  kSilent,
+  // Says applied, with the versions of before.
+  kLies,
+  // Applied, and some time later it runs the old one again.
+  kFallsBackLater,
+  // commit_on: verified: waits for the verdict.
+  kProvisional,
+};
+
+struct SimulatedUnit {
+  std::string unit_id;
+  bool online = true;
+  // Release digest (hex) and version per plane; what it committed.
+  std::map<std::string, std::pair<std::string, std::string>> runs;
+  uint64_t sequence = 0;
+  uint32_t attempt = 0;
+  uint64_t epoch = 1;
+  uint64_t seq = 0;
+  // When it falls back; 0: it does not.
+  int64_t falls_back_at = 0;
+  std::map<std::string, std::pair<std::string, std::string>> previous;
+  // All orders it was given, in order: sequence and the digests.
+  std::vector<std::pair<uint64_t, std::string>> orders;
+};
+
+class FleetUnderTest {
+ public:
+  // `folder`: where the store is; empty: a temporary one.
+  FleetUnderTest();
+  ~FleetUnderTest();
+
+  // Named u000, u001, …; hardware gw-2, regions eu and us in turn.
+  void AddUnits(int count);
+  SimulatedUnit& unit(const std::string& unit_id) { return units_.at(unit_id); }
+  std::map<std::string, SimulatedUnit>& units() { return units_; }
+  // What units do with a release, by its release_id; default kGood. May depend on the unit.
+  void Behave(const std::string& release_id, std::function<Behaviour(const SimulatedUnit&)> how) {
+    behaviours_[release_id] = std::move(how);
+  }
+  void SetOnline(const std::string& unit_id, bool online);
+
+  // Signs, lists and imports; returns its digest.
+  std::string Import(const std::string& release_id, const std::string& version,
+                     release::v1::Plane plane = release::v1::FIRMWARE);
+  static v1::RolloutSpec Spec(const std::string& release);
+  int64_t Roll(const v1::RolloutSpec& spec);
+  absl::StatusOr<int64_t> TryRoll(const v1::RolloutSpec& spec);
+  int64_t Roll(const std::string& release) { return Roll(Spec(release)); }
+  absl::Status Change(int64_t rollout, const std::string& verb, const std::string& unit_id = "");
+
+  // One round of everything: messages, rollouts, orders, units. Errors of the store end the round.
+  absl::Status Step();
+  // Rounds of a second each; false: not within `rounds`.
+  bool RunUntil(const std::function<bool()>& done, int rounds = 2000);
+  void Run(int rounds);
+  // The controller is gone, with all it had in memory; another starts on the store.
+  void Restart();
+  // Messages arrive in another order, some twice.
+  void MixMessages(uint64_t seed) { mix_ = std::mt19937_64(seed); }
+
+  v1::Rollout View(int64_t rollout);
+  std::string State(int64_t rollout) { return View(rollout).state(); }
+  uint64_t Count(int64_t rollout, int ring, const std::string& state);
+  UnitRow Row(const std::string& unit_id);
+  std::vector<AttemptRow> AttemptsOf(const std::string& unit_id);
+  int64_t Counter(const std::string& name);
+  // Units whose firmware is at this release, as they themselves know.
+  int UnitsAt(const std::string& digest, const std::string& plane = "FIRMWARE") const;
+  // The assignment that is retained for a unit; verified.
+  std::optional<release::v1::Assignment> Retained(const std::string& unit_id);
+  void Write(const Store::Work& work);
+
+  int64_t now = 1'800'000'000;
+  TestMaker maker;
+  std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
+  FakeUnitLink link;
+  std::unique_ptr<Documents> documents;
+  std::unique_ptr<Orders> orders;
+  std::unique_ptr<Registry> registry;
+  std::unique_ptr<RolloutOperations> operations;
+  std::unique_ptr<Store> store;
+
+ private:
+  void Start();
+  void Answer(SimulatedUnit& unit);
+  void Obey(SimulatedUnit& unit, const release::v1::Assignment& assignment);
+  void Say(SimulatedUnit& unit, const std::string& state, const std::string& reason = "");
+  void SayApplied(SimulatedUnit& unit, bool provisional,
+                  const std::map<std::string, std::pair<std::string, std::string>>& runs);
+  void SayReported(SimulatedUnit& unit);
+  template <typename Payload>
+  void Send(SimulatedUnit& unit, const Payload& payload, bool provisional = false);
+  std::string ReleaseIdOf(const std::string& digest) const;
+
+  std::string folder_;
+  std::unique_ptr<RolloutRunner> runner_;
+  std::unique_ptr<Publisher> publisher_;
+  std::map<std::string, SimulatedUnit> units_;
+  std::map<std::string, std::function<Behaviour(const SimulatedUnit&)>> behaviours_;
+  std::vector<std::string> envelopes_;
+  std::map<std::string, release::v1::Release> releases_;
+  std::vector<UnitMessage> messages_;
+  std::set<std::string> acknowledged_;
+  std::optional<std::mt19937_64> mix_;
+  uint64_t list_version_ = 0;
+  size_t verdicts_seen_ = 0;
+};
+
+}  // namespace tandem::fleet
+
+#endif  // TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
