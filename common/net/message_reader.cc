@@ -189,6 +189,8 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
         if (top.member.has_value()) return NoteSeen(top, static_cast<int>(*top.member), name);
         break;
       case Place::kMessage: {
+        // As protobuf's reader.
+        if (name.empty()) return Fail("a member has no name");
         const Descriptor& type = *top.message->GetDescriptor();
         top.field = type.FindFieldByName(name);
         if (top.field == nullptr) top.field = type.FindFieldByCamelcaseName(name);

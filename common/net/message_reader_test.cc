@@ -137,6 +137,7 @@ TEST(MessageReaderTest, WhatIsWrongIsRefusedWithAReason) {
       {with("\"phase\"", "\"new\":1,\"new\":2,\"phase\""), "\"new\" occurs twice"},
       {with("\"phase\"", "\"new\":{\"a\":1,\"a\":2},\"phase\""), "\"a\" occurs twice"},
       {with("\"phase\":\"Idle\"", "\"phase\":7"), "phase"},
+      {with("\"phase\":\"Idle\"", "\"\":7"), "no name"},
       {with("\"phase\":\"Idle\"", "\"phase\":[\"Idle\"]"), "phase"},
       {with("\"phase\":\"Idle\"", "\"phase\":{}"), "phase"},
       {with("\"attempt\":2", "\"attempt\":-2"), "attempt"},

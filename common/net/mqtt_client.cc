@@ -339,7 +339,7 @@ void MqttClient::Start() {
 }
 
 void MqttClient::Stop(const std::optional<MqttMessage>& goodbye) {
-  if (!impl_->thread.joinable()) return;
+  if (!impl_->thread.joinable()) return impl_->window.Stop();
   impl_->silent = true;
   if (goodbye.has_value()) PublishAndWait(*goodbye, kGoodbyeTimeout).IgnoreError();
   {

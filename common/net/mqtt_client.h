@@ -74,8 +74,8 @@ class MqttClient : public MqttPublisher {
   MqttClient& operator=(const MqttClient&) = delete;
 
   // Before Start(): subscribed at every connect, so that retained messages come each time, unless `retained` is false.
-  // For a shared subscription, $share/{group}/{filter}, it should be: the protocol wants none there, Mosquitto 2.0 sends
-  // them all.
+  // For a shared subscription, $share/{group}/{filter}, it should be: the protocol wants none there, Mosquitto 2.0
+  // sends them all.
   void Subscribe(const std::string& topic_filter, int qos = 1, bool retained = true);
 
   void Start();

@@ -1,6 +1,5 @@
 #include "common/net/publish_window.h"
 
-#include <memory>
 #include <utility>
 
 namespace tandem {
@@ -32,10 +31,10 @@ absl::Status PublishWindow::Publish(const MqttMessage& message, Done done) {
   std::lock_guard lock(mutex_);
   if (window_ == 0) return absl::UnavailableError("not connected to the broker");
   if (waiting_.size() >= max_waiting_) return absl::UnavailableError("too many messages wait for the broker");
-  // Known to its own answer only after Add().
+  // Written and read under the lock: the answer may come before Add() returns.
   auto id = std::make_shared<uint64_t>(0);
   *id = pending_.Add(
-      timeout_, [this, id, done = std::move(done)](const absl::Status& status) { HandleAnswer(*id, status, done); });
+      timeout_, [this, id, done = std::move(done)](const absl::Status& status) { HandleAnswer(id, status, done); });
   waiting_.emplace(*id, message);
   SendWaiting();
   return absl::OkStatus();
@@ -45,11 +44,11 @@ void PublishWindow::Refuse(absl::Status status, Done done) {
   pending_.Complete(pending_.Add(timeout_, std::move(done)), std::move(status));
 }
 
-void PublishWindow::HandleAnswer(uint64_t id, const absl::Status& status, const Done& done) {
+void PublishWindow::HandleAnswer(const std::shared_ptr<uint64_t>& id, const absl::Status& status, const Done& done) {
   {
     std::lock_guard lock(mutex_);
-    waiting_.erase(id);
-    in_flight_.erase(id);
+    waiting_.erase(*id);
+    in_flight_.erase(*id);
     SendWaiting();
   }
   if (done) done(status);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 
@@ -47,7 +48,7 @@ class PublishWindow {
   void Answer(uint64_t id, absl::Status status) { pending_.Complete(id, std::move(status)); }
 
  private:
-  void HandleAnswer(uint64_t id, const absl::Status& status, const Done& done);
+  void HandleAnswer(const std::shared_ptr<uint64_t>& id, const absl::Status& status, const Done& done);
   // The caller holds the lock.
   void SendWaiting();
 
