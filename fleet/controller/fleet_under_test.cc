@@ -273,6 +273,10 @@ void FleetUnderTest::Answer(SimulatedUnit& unit) {
     unit.runs = unit.previous;
     SayReported(unit);
   }
+  // Looked at once, not in each round.
+  const std::optional<std::string> desired = link.desired(unit.unit_id);
+  if (!desired.has_value() || *desired == unit.seen) return;
+  unit.seen = *desired;
   const std::optional<release::v1::Assignment> assignment = Retained(unit.unit_id);
   if (!assignment.has_value() || assignment->sequence() <= unit.sequence) return;
   Obey(unit, *assignment);

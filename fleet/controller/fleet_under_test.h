@@ -60,6 +60,8 @@ struct SimulatedUnit {
   // When it falls back; 0: it does not.
   int64_t falls_back_at = 0;
   std::map<std::string, std::pair<std::string, std::string>> previous;
+  // The desired state that it has looked at.
+  std::string seen;
   // All orders it was given, in order: sequence and the digests.
   std::vector<std::pair<uint64_t, std::string>> orders;
 };
