@@ -223,27 +223,31 @@ absl::StatusOr<std::string> PrivateKey::ToPem() const {
 
 absl::Status SavePrivateKey(const PrivateKey& key, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string pem, key.ToPem());
-  // Made with its final mode: the key is never readable by others, not even for an instant.
+  return SaveSecret(pem, path);
+}
+
+absl::Status SaveSecret(std::string_view text, const std::string& path) {
+  // Made with its final mode: it is never readable by others, not even for an instant.
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
     if (errno == EEXIST) {
-      return absl::AlreadyExistsError(absl::StrCat(path, " exists; a key is never overwritten"));
+      return absl::AlreadyExistsError(absl::StrCat(path, " exists; a secret is never overwritten"));
     }
-    return ErrnoStatus(errno, absl::StrCat("create key file ", path));
+    return ErrnoStatus(errno, absl::StrCat("create ", path));
   }
   size_t done = 0;
-  while (done < pem.size()) {
-    const ssize_t wrote = write(fd, pem.data() + done, pem.size() - done);
+  while (done < text.size()) {
+    const ssize_t wrote = write(fd, text.data() + done, text.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) break;
     done += static_cast<size_t>(wrote);
   }
-  const bool whole = done == pem.size() && fsync(fd) == 0;
+  const bool whole = done == text.size() && fsync(fd) == 0;
   const int error = errno;
   close(fd);
   if (!whole) {
     unlink(path.c_str());
-    return ErrnoStatus(error, absl::StrCat("write key file ", path));
+    return ErrnoStatus(error, absl::StrCat("write ", path));
   }
   return FileSystem::Real().SyncFolder(ParentFolder(path));
 }

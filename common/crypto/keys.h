@@ -81,11 +81,12 @@ class PrivateKey {
 
 // Writes a new file of mode 0600, synced. ALREADY_EXISTS rather than overwrite a key.
 absl::Status SavePrivateKey(const PrivateKey& key, const std::string& path);
+// The same for any secret text.
+absl::Status SaveSecret(std::string_view text, const std::string& path);
 absl::StatusOr<PrivateKey> LoadPrivateKey(const std::string& path);
-// A path, or the URI of a key that stays where it is, as OpenSSL's OSSL_STORE takes it:
-// "pkcs11:token=fleet;object=online" with a PKCS#11 provider in openssl.cnf, or
-// "org.openssl.engine:pkcs11:pkcs11:token=…" with an engine. INVALID_ARGUMENT: nothing there, several keys, or no key
-// that signs with Ed25519 or ECDSA P-256.
+// A path, or the URI of a key that stays where it is, as OpenSSL's OSSL_STORE takes it: "pkcs11:token=fleet;object=online"
+// with a PKCS#11 provider in openssl.cnf, or "file:/…". INVALID_ARGUMENT: nothing there, several keys, or no key that
+// signs with Ed25519 or ECDSA P-256.
 absl::StatusOr<PrivateKey> LoadSigningKey(const std::string& path_or_uri);
 // A PEM file with a public key, or with a private key whose public half is taken.
 absl::StatusOr<PublicKey> LoadPublicKey(const std::string& path);

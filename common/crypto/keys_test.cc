@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <string>
@@ -83,6 +84,25 @@ TEST(KeysGoldenTest, OtherKindsOfKeysAreRefusedByName) {
   EXPECT_EQ(PublicKey::FromDer(x25519).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(ParseKeyAlgorithm("rsa").ok());
   EXPECT_FALSE(PrivateKey::FromPem("no key").ok());
+}
+
+TEST(SigningKeyTest, AUriIsAskedOfOpenSslsStores) {
+  const std::string path = testing::TempDir() + "/signing_key.pem";
+  unlink(path.c_str());
+  const absl::StatusOr<PrivateKey> key = PrivateKey::Generate(KeyAlgorithm::kEcdsaP256);
+  ASSERT_TRUE(key.ok());
+  ASSERT_TRUE(SavePrivateKey(*key, path).ok());
+  for (const std::string& name : {path, "file:" + path}) {
+    const absl::StatusOr<PrivateKey> loaded = LoadSigningKey(name);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    const absl::StatusOr<std::string> signature = loaded->Sign("hello");
+    ASSERT_TRUE(signature.ok()) << signature.status();
+    EXPECT_TRUE(key->public_key().Verify("hello", *signature).ok());
+  }
+  for (const char* name : {"pkcs11:token=none;object=none", "nonsense:x"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(LoadSigningKey(name).status())) << name;
+  }
+  EXPECT_TRUE(absl::IsNotFound(LoadSigningKey("/nowhere/key.pem").status()));
 }
 
 }  // namespace

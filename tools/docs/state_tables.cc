@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bootloader/core/slot_policy.h"
 #include "cm/health/gate.h"
 #include "cm/update/unit_update.h"
+#include "fleet/rollout/attempt_machine.h"
 #include "fleet/rollout/ring_gate.h"
+#include "fleet/rollout/rollout_machine.h"
 #include "tools/docs/markdown.h"
 #include "um/um_state.h"
 
@@ -96,6 +99,45 @@ void PrintGate(std::ostream& out) {
   PrintTable(out, {"state", "result", "next state"}, rows);
 }
 
+template <typename Items>
+std::string Names(const Items& items) {
+  return absl::StrJoin(items, ", ", [](std::string* out, auto item) { out->append(fleet::Name(item)); });
+}
+
+void PrintRollout(std::ostream& out) {
+  out << "## The fleet: a rollout\n\n"
+         "The rows are searched from the top. An event that is in no row is refused, with the verbs that would be "
+         "taken.\nSource: `fleet/rollout/rollout_machine.cc`.\n\n";
+  Rows rows;
+  for (const fleet::RolloutRule& rule : fleet::RolloutRules()) {
+    std::string when;
+    if (rule.paused.has_value()) when = *rule.paused ? "paused" : "not paused";
+    if (rule.last_ring.has_value()) {
+      absl::StrAppend(&when, when.empty() ? "" : ", ", *rule.last_ring ? "last ring" : "not the last ring");
+    }
+    rows.push_back({Names(rule.from), std::string(fleet::Name(rule.event)), when,
+                    rule.to.has_value() ? std::string(fleet::Name(*rule.to)) : "stays", std::string(rule.why)});
+  }
+  PrintTable(out, {"state", "event", "and", "next state", "why"}, rows);
+}
+
+void PrintAttempt(std::ostream& out) {
+  out << "## The fleet: a unit's attempt\n\n"
+         "An event that is in no row changes nothing. Source: `fleet/rollout/attempt_machine.cc`.\n\n";
+  Rows rows;
+  for (const fleet::AttemptRule& rule : fleet::AttemptRules()) {
+    std::vector<std::string> effects;
+    if (rule.effects.start_clock) effects.emplace_back("its clock starts");
+    if (rule.effects.stop_clock) effects.emplace_back("its clock stops");
+    if (rule.effects.score == fleet::AttemptScore::kPass) effects.emplace_back("scored as a pass");
+    if (rule.effects.score == fleet::AttemptScore::kFail) effects.emplace_back("scored as a failure");
+    if (rule.effects.new_try) effects.emplace_back("a new try");
+    rows.push_back({Names(rule.from), std::string(fleet::Name(rule.event)), std::string(fleet::Name(rule.to)),
+                    absl::StrJoin(effects, ", "), std::string(rule.why)});
+  }
+  PrintTable(out, {"state", "event", "next state", "also", "why"}, rows);
+}
+
 void PrintRingGate(std::ostream& out) {
   out << "## The gate of a ring\n\n"
          "Searched from the top; the first row that holds decides. [gates.md](gates.md) has the formulas. "
@@ -119,6 +161,8 @@ void PrintStateTables(std::ostream& out) {
   PrintUm(out);
   PrintSlotPolicy(out);
   PrintGate(out);
+  PrintRollout(out);
+  PrintAttempt(out);
   PrintRingGate(out);
 }
 
