@@ -1,4 +1,4 @@
-#include "fleet/controller/fleet_under_test.h"
+#include "tests/fleet/fleet_under_test.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

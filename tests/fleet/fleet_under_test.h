@@ -6,8 +6,8 @@
 //   const std::string release = fleet.Import("r2", "2.0.0");
 //   const int64_t rollout = fleet.Roll(release);
 //   fleet.RunUntil([&] { return fleet.State(rollout) == RolloutState::kComplete; });
-#ifndef TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
-#define TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
+#ifndef TANDEM_TESTS_FLEET_FLEET_UNDER_TEST_H_
+#define TANDEM_TESTS_FLEET_FLEET_UNDER_TEST_H_
 
 #include <cstdint>
 #include <functional>
@@ -151,4 +151,4 @@ class FleetUnderTest {
 
 }  // namespace tandem::fleet
 
-#endif  // TANDEM_FLEET_CONTROLLER_FLEET_UNDER_TEST_H_
+#endif  // TANDEM_TESTS_FLEET_FLEET_UNDER_TEST_H_

@@ -5,9 +5,9 @@
 #include <set>
 
 #include "common/crypto/sha256.h"
-#include "fleet/controller/fleet_under_test.h"
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
+#include "tests/fleet/fleet_under_test.h"
 
 namespace tandem::fleet {
 namespace {
