@@ -1,7 +1,6 @@
 #include "cm/artifacts/artifact_server.h"
 
 #include <fcntl.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -23,6 +22,7 @@
 #include "common/log/log.h"
 #include "common/net/host_port.h"
 #include "common/net/tls_files.h"
+#include "common/net/tls_switch.h"
 #include "common/status/status.h"
 #include "httplib.h"
 
@@ -49,56 +49,6 @@ bool IsEveryAddress(const std::string& host) { return host == "0.0.0.0" || host 
 std::string Authority(const std::string& host, int port) {
   return absl::StrContains(host, ':') ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
-
-// Gives each connection the certificate, its key and the CA of clients as the files have them now.
-class TlsSwitch {
- public:
-  explicit TlsSwitch(std::unique_ptr<TlsFiles> files) : files_(std::move(files)) {}
-
-  // For SSL_CTX_set_client_hello_cb(): before anything is done with a certificate.
-  static int Choose(SSL* connection, int* /*alert*/, void* tls_switch) {
-    static_cast<TlsSwitch*>(tls_switch)->SetOn(connection);
-    return SSL_CLIENT_HELLO_SUCCESS;
-  }
-
- private:
-  using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
-
-  Context Load() const {
-    Context context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
-    const std::string ca = files_->ca_path();
-    const bool good = context != nullptr &&
-                      SSL_CTX_use_certificate_chain_file(context.get(), files_->certificate_path().c_str()) == 1 &&
-                      SSL_CTX_use_PrivateKey_file(context.get(), files_->key_path().c_str(), SSL_FILETYPE_PEM) == 1 &&
-                      (ca.empty() || SSL_CTX_load_verify_locations(context.get(), ca.c_str(), nullptr) == 1);
-    // Else the connection would take what is left over for an error of its own.
-    ERR_clear_error();
-    if (!good) context.reset();
-    return context;
-  }
-
-  // Whether clients must show a certificate stays as the server was started.
-  void SetOn(SSL* connection) {
-    std::lock_guard lock(mutex_);
-    const absl::Status status = files_->Reload();
-    if (!status.ok() && !warned_) {
-      LogWarning("TLS files changed, but cannot be used; the last good ones stay", {{"error", ToPersonText(status)}});
-    }
-    warned_ = !status.ok();
-    if (generation_ != files_->generation()) {
-      if (Context fresh = Load(); fresh != nullptr) context_ = std::move(fresh);
-      generation_ = files_->generation();
-    }
-    // A connection keeps what it was given.
-    if (context_ != nullptr) SSL_set_SSL_CTX(connection, context_.get());
-  }
-
-  std::mutex mutex_;
-  const std::unique_ptr<TlsFiles> files_;
-  Context context_{nullptr, SSL_CTX_free};
-  int generation_ = 0;
-  bool warned_ = false;
-};
 
 // An open file for as long as a transfer runs.
 class OpenFile {

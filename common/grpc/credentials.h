@@ -14,9 +14,13 @@
 
 namespace tandem {
 
+// Whether clients must show a certificate. One that is shown must be of the CA in either case.
+enum class ClientCertificates { kRequired, kOptional };
+
 // Mutual TLS: all three files are needed. INVALID_ARGUMENT or NOT_FOUND naming the file that is missing or cannot be
 // used. Files that change to something that cannot be used are logged, and the last good ones stay.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const config::v1::Tls& tls);
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
+    const config::v1::Tls& tls, ClientCertificates clients = ClientCertificates::kRequired);
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const config::v1::Tls& tls);
 
 // The names that the peer's certificate carries (common name and subject alternative names); empty without one.
