@@ -1,4 +1,6 @@
 // tandem-fleet: a controller of a fleet, with its API.
+#include <sys/stat.h>
+
 #include <iostream>
 
 #include "CLI/CLI.hpp"
@@ -50,6 +52,8 @@ int main(int argc, char** argv) {
     std::cout << (path.empty() ? "the command line" : path) << ": good\n";
     return 0;
   }
+  // The store holds hashes of tokens, the folder the key that orders units: they are this user's alone.
+  umask(0077);
   absl::Status status = tandem::InitLog({.level = config->log().level(),
                                          .file = config->log().file(),
                                          .common_fields = {{"controller", config->controller_id()}}});

@@ -166,8 +166,7 @@ absl::Status RunFleet(const config::v1::FleetConfig& config) {
                                   {"store", store->about()},
                                   {"broker", config.broker().url()},
                                   {"grpc_port", absl::StrCat(grpc->port())},
-                                  {"http_port", absl::StrCat(http == nullptr ? 0 : http->port())},
-                                  {"controller", config.controller_id()}});
+                                  {"http_port", absl::StrCat(http == nullptr ? 0 : http->port())}});
   stop.get_future().wait();
   operations.Stop();
   http = nullptr;
