@@ -14,17 +14,13 @@
 namespace tandem::fleet {
 namespace {
 
-// How the unit without the release did over the same time: silent all of it, or in need of service, is a failure.
-absl::Status CountPair(StoreTransaction& tx, const AttemptRow& attempt, int64_t score_age, int64_t now) {
-  absl::StatusOr<UnitRow> control = UnitTable(tx).Get(attempt.control, /*lock=*/false);
+// How the unit without the release did over the same time: silent all of it is a failure.
+absl::StatusOr<AttemptScore> ScoreControl(StoreTransaction& tx, const AttemptRow& attempt, int64_t score_age,
+                                          int64_t now) {
+  ASSIGN_OR_RETURN(const UnitRow control, UnitTable(tx).Get(attempt.control, /*lock=*/false));
   // It got the release itself meanwhile, so it is no control any more.
-  if (!control.ok() || control->attempt > attempt.number) return absl::OkStatus();
-  const bool control_failed = control->last_seen < now - score_age;
-  const bool failed = attempt.score == AttemptScore::kFail;
-  tx.Count(
-      absl::StrCat(RingCounterPrefix(attempt.rollout, attempt.ring), "pair/", failed ? 1 : 0, control_failed ? 1 : 0),
-      1);
-  return absl::OkStatus();
+  if (control.attempt > attempt.number) return AttemptScore::kNone;
+  return control.last_seen < now - score_age ? AttemptScore::kFail : AttemptScore::kPass;
 }
 
 }  // namespace
@@ -53,13 +49,14 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
   if (step->effects.new_try) {
     attempt.tries += 1;
     attempt.score = AttemptScore::kNone;
+    attempt.control_score = AttemptScore::kNone;
     attempt.order = {};
   }
   if (step->effects.score != AttemptScore::kNone) {
     attempt.score = step->effects.score;
     RETURN_IF_ERROR(RolloutTable(tx).TouchScored(attempt.rollout, attempt.ring, now));
     if (attempt.control != 0 && attempt.kind == AttemptKind::kForward) {
-      RETURN_IF_ERROR(CountPair(tx, attempt, score_age, now));
+      ASSIGN_OR_RETURN(attempt.control_score, ScoreControl(tx, attempt, score_age, now));
     }
   }
   RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));

@@ -97,7 +97,6 @@ absl::Status Registry::Join(StoreTransaction& tx, const UnitRow& unit, const Uni
                               .created_at = now,
                               .changed_at = now})
                         .status());
-    tx.Count(absl::StrCat(RingCounterPrefix(rollout.number, last), "joined"), 1);
   }
   return absl::OkStatus();
 }

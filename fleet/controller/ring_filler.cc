@@ -120,7 +120,6 @@ absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const 
         if (!members[i].control.empty()) {
           ASSIGN_OR_RETURN(const UnitRow control, UnitTable(tx).Get(members[i].control, /*lock=*/false));
           attempt.control = control.number;
-          tx.Count(absl::StrCat(RingCounterPrefix(rollout.number, rollout.ring), "controls"), 1);
         }
         ASSIGN_OR_RETURN(const std::optional<int64_t> number, AttemptTable(tx).Add(attempt));
         of_these += number.has_value() ? 1 : 0;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kColumns[] =
     "number, rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, before_firmware, "
-    "before_model, before_config, control, rolled_back_by, created_at, changed_at";
+    "before_model, before_config, control, rolled_back_by, created_at, changed_at, control_score";
 
 AttemptRow ReadAttempt(const SqlRow& row) {
   return {.number = row.Int(0),
@@ -28,6 +28,7 @@ AttemptRow ReadAttempt(const SqlRow& row) {
           .order = {row.Int(11), row.Int(12)},
           .before = {row.Int(13), row.Int(14), row.Int(15)},
           .control = row.Int(16),
+          .control_score = static_cast<AttemptScore>(row.Int(20)),
           .rolled_back_by = row.Int(17),
           .created_at = row.Int(18),
           .changed_at = row.Int(19)};
@@ -45,8 +46,11 @@ std::string StateCounter(const AttemptRow& attempt) {
 
 void CountScore(StoreTransaction& tx, const AttemptRow& attempt, int64_t by) {
   if (attempt.kind != AttemptKind::kForward || attempt.score == AttemptScore::kNone) return;
-  const char* name = attempt.score == AttemptScore::kPass ? "score/pass" : "score/fail";
-  tx.Count(RingCounterPrefix(attempt.rollout, attempt.ring) + name, by);
+  const std::string prefix = RingCounterPrefix(attempt.rollout, attempt.ring);
+  const bool failed = attempt.score == AttemptScore::kFail;
+  tx.Count(prefix + (failed ? "score/fail" : "score/pass"), by);
+  if (attempt.control_score == AttemptScore::kNone) return;
+  tx.Count(absl::StrCat(prefix, "pair/", failed ? 1 : 0, attempt.control_score == AttemptScore::kFail ? 1 : 0), by);
 }
 
 }  // namespace
@@ -72,7 +76,10 @@ absl::StatusOr<std::optional<int64_t>> AttemptTable::Add(const AttemptRow& a) {
        static_cast<int64_t>(a.score), a.score_at, a.order.epoch, a.order.seq, a.before[0], a.before[1], a.before[2],
        a.control, a.rolled_back_by, a.created_at, a.changed_at},
       [&](const SqlRow& row) { number = row.Int(0); }));
-  if (number.has_value()) tx_.Count(StateCounter(a), 1);
+  if (number.has_value()) {
+    tx_.Count(StateCounter(a), 1);
+    if (a.control != 0) tx_.Count(RingCounterPrefix(a.rollout, a.ring) + "controls", 1);
+  }
   return number;
 }
 
@@ -89,7 +96,7 @@ absl::Status AttemptTable::Save(const AttemptRow& before, const AttemptRow& afte
     tx_.Count(StateCounter(before), -1);
     tx_.Count(StateCounter(after), 1);
   }
-  if (before.score != after.score) {
+  if (before.score != after.score || before.control_score != after.control_score) {
     CountScore(tx_, before, -1);
     CountScore(tx_, after, 1);
   }
@@ -97,10 +104,11 @@ absl::Status AttemptTable::Save(const AttemptRow& before, const AttemptRow& afte
       .Run(
           "UPDATE attempts SET state = ?2, reason = ?3, sequence = ?4, tries = ?5, score = ?6, score_at = ?7, epoch = "
           "?8, seq = ?9, before_firmware = ?10, before_model = ?11, before_config = ?12, rolled_back_by = ?13, "
-          "changed_at = ?14, control = ?15 WHERE number = ?1",
+          "changed_at = ?14, control = ?15, control_score = ?16 WHERE number = ?1",
           {after.number, Number(after.state), after.reason, after.sequence, after.tries,
            static_cast<int64_t>(after.score), after.score_at, after.order.epoch, after.order.seq, after.before[0],
-           after.before[1], after.before[2], after.rolled_back_by, after.changed_at, after.control})
+           after.before[1], after.before[2], after.rolled_back_by, after.changed_at, after.control,
+           static_cast<int64_t>(after.control_score)})
       .status();
 }
 

@@ -19,8 +19,8 @@ namespace tandem::fleet {
 // "ring/{rollout}/{ring}/": what the counters below begin with.
 std::string RingCounterPrefix(int64_t rollout, int64_t ring);
 
-// Counters per ring: "{state}" of forward attempts; "{kind}/{state}" of others; "score/pass" and "score/fail"; and for
-// scored units with a control "pair/{unit failed}{control failed}".
+// Counters per ring: "{state}" of forward attempts; "{kind}/{state}" of others; "controls"; "score/pass" and
+// "score/fail"; and for scored units whose control is scored too "pair/{unit failed}{control failed}".
 class AttemptTable {
  public:
   explicit AttemptTable(StoreTransaction& tx) : tx_(tx) {}

@@ -164,6 +164,8 @@ struct AttemptRow {
   PlaneReleases before{};
   // The unit without the release that it is compared with; statistical gates only.
   int64_t control = 0;
+  // How that one did over the same time; once both are scored.
+  AttemptScore control_score = AttemptScore::kNone;
   int64_t rolled_back_by = 0;
   int64_t created_at = 0;
   int64_t changed_at = 0;

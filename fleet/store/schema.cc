@@ -156,6 +156,7 @@ CREATE TABLE attempts (
   before_model BIGINT NOT NULL DEFAULT 0,
   before_config BIGINT NOT NULL DEFAULT 0,
   control BIGINT NOT NULL DEFAULT 0,
+  control_score BIGINT NOT NULL DEFAULT 0,
   rolled_back_by BIGINT NOT NULL DEFAULT 0,
   created_at BIGINT NOT NULL,
   changed_at BIGINT NOT NULL,

@@ -231,20 +231,4 @@ absl::Status UnitTable::PruneEvents(int64_t unit, int64_t before) {
   return tx_.sql.Run("DELETE FROM unit_events WHERE unit = ?1 AND at < ?2", {unit, before}).status();
 }
 
-absl::StatusOr<int64_t> Counter(StoreTransaction& tx, const std::string& name) {
-  int64_t value = 0;
-  RETURN_IF_ERROR(tx.sql.Query("SELECT value FROM counters WHERE name = ?1", {name},
-                               [&](const SqlRow& row) { value = row.Int(0); }));
-  return value;
-}
-
-absl::StatusOr<std::map<std::string, int64_t>> Counters(StoreTransaction& tx, const std::string& prefix) {
-  std::map<std::string, int64_t> values;
-  // '~' is above every character of our names.
-  RETURN_IF_ERROR(tx.sql.Query("SELECT name, value FROM counters WHERE name >= ?1 AND name < ?2",
-                               {prefix, absl::StrCat(prefix, "~")},
-                               [&](const SqlRow& row) { values[row.Text(0).substr(prefix.size())] = row.Int(1); }));
-  return values;
-}
-
 }  // namespace tandem::fleet

@@ -63,6 +63,9 @@ class UnitTable {
 std::string TagsToJson(const std::map<std::string, std::string>& tags);
 std::map<std::string, std::string> TagsFromJson(const std::string& json);
 
+// Counts all rows, and replaces the counters by what comes of it: after somebody has changed rows by hand. O(fleet).
+absl::Status RebuildCounters(StoreTransaction& tx);
+
 // The value of a counter, and all whose names begin with `prefix` (without it).
 absl::StatusOr<int64_t> Counter(StoreTransaction& tx, const std::string& name);
 absl::StatusOr<std::map<std::string, int64_t>> Counters(StoreTransaction& tx, const std::string& prefix);
