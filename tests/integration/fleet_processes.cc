@@ -199,7 +199,8 @@ fleet::v1::FleetOverview FleetProcesses::Overview() {
 }
 
 uint64_t FleetProcesses::UnitsAt(const std::string& release_id) {
-  for (const fleet::v1::VersionShare& share : Overview().versions()) {
+  const fleet::v1::FleetOverview overview = Overview();
+  for (const fleet::v1::VersionShare& share : overview.versions()) {
     if (share.plane() == "firmware" && share.release_id() == release_id) return share.units();
   }
   return 0;

@@ -1,0 +1,221 @@
+#include "tools/fleet-sim/fleet_sim.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/crypto/dsse.h"
+#include "common/crypto/sha256.h"
+#include "common/status/status.h"
+#include "fleet/controller/controller.h"
+#include "fleet/controller/rollout_operations.h"
+#include "fleet/messaging/mqtt_unit_link.h"
+#include "fleet/store/rollout_table.h"
+#include "fleet/store/sqlite_database.h"
+#include "fleet/store/unit_table.h"
+#include "tests/support/mosquitto.h"
+#include "tests/support/test_documents.h"
+
+namespace tandem::fleetsim {
+namespace {
+
+constexpr uint32_t kUnits = 300;
+constexpr absl::Duration kLongest = absl::Seconds(90);
+
+template <typename T>
+T OrDie(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    ADD_FAILURE() << value.status();
+    abort();
+  }
+  return *std::move(value);
+}
+
+// A controller in this process on a real broker, which takes whoever comes.
+class FleetSimTest : public testing::Test {
+ protected:
+  FleetSimTest() : maker_("acme", absl::Now()) {
+    folder_ = (std::filesystem::temp_directory_path() / "fleet_sim_XXXXXX").string();
+    if (mkdtemp(folder_.data()) == nullptr) abort();
+    broker_.emplace(OrDie(Mosquitto::Start()));
+    store_ = OrDie(fleet::Store::Open(OrDie(fleet::OpenSqlite(folder_))));
+    link_ = OrDie(fleet::MqttUnitLink::Create({.name_space = "acme", .mqtt = {.url = broker_->url()}}));
+    fleet::ControllerOptions options{.controller_id = "test"};
+    options.publisher.controller_id = "test";
+    options.intake.open_registration = true;
+    controller_.emplace(*store_, documents_, registry_, orders_, *link_, time_, options);
+    Write([&](fleet::StoreTransaction& tx) {
+      return documents_.ImportKeySets(tx, {maker_.KeySetEnvelope()}, "test", time_.Now());
+    });
+    EXPECT_TRUE(controller_->Start().ok());
+  }
+  ~FleetSimTest() override {
+    controller_.reset();
+    link_ = nullptr;
+    store_ = nullptr;
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Write(const fleet::Store::Work& work) {
+    const absl::Status status = store_->Write("test", work);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+
+  std::string Import(const std::string& release_id, const std::string& version) {
+    const std::string envelope = maker_.MakeRelease(release_id, {{.type = "rootfs", .version = version}});
+    envelopes_.push_back(envelope);
+    Write([&](fleet::StoreTransaction& tx) -> absl::Status {
+      RETURN_IF_ERROR(documents_.ImportRelease(tx, envelope, {"http://127.0.0.1:1/"}, "test", time_.Now()).status());
+      const release::v1::ReleaseList list = maker_.ListOf(envelopes_.size(), envelopes_);
+      return documents_.ImportReleaseList(tx, maker_.Seal(list), "test", time_.Now());
+    });
+    return HexEncode(PayloadDigest(envelope));
+  }
+
+  int64_t Roll(const std::string& digest) {
+    fleet::v1::RolloutSpec spec;
+    spec.set_name("test");
+    spec.set_release(digest);
+    spec.mutable_score_age()->set_seconds(5);
+    int64_t number = 0;
+    Write([&](fleet::StoreTransaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(number, operations_.Create(tx, spec, "test", time_.Now()));
+      return absl::OkStatus();
+    });
+    return number;
+  }
+
+  fleet::v1::Rollout View(int64_t number) {
+    fleet::v1::Rollout view;
+    const absl::Status status = store_->Read("test", [&](fleet::StoreTransaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(const fleet::RolloutRow row, fleet::RolloutTable(tx).Get(number));
+      ASSIGN_OR_RETURN(view, operations_.View(tx, row));
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return view;
+  }
+  int64_t Registered() {
+    int64_t units = 0;
+    const absl::Status status = store_->Read("test", [&](fleet::StoreTransaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(units, fleet::Counter(tx, "units"));
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return units;
+  }
+
+  FleetSimOptions Options() const {
+    FleetSimOptions options;
+    options.world.units = kUnits;
+    options.world.attributes["region"] = {{"eu", 2}, {"us", 1}};
+    options.line.url = broker_->url();
+    options.behaviour.update_time = {absl::Milliseconds(100), absl::Milliseconds(800)};
+    return options;
+  }
+
+  TestMaker maker_;
+  std::string folder_;
+  std::optional<Mosquitto> broker_;
+  std::unique_ptr<fleet::Store> store_;
+  fleet::Documents documents_{"acme", maker_.assignment[0]};
+  fleet::Orders orders_{documents_, {}};
+  fleet::Registry registry_{orders_};
+  fleet::RolloutOperations operations_{documents_};
+  fleet::FleetTime time_{Clock::Real()};
+  std::unique_ptr<fleet::MqttUnitLink> link_;
+  std::optional<fleet::Controller> controller_;
+  std::vector<std::string> envelopes_;
+};
+
+TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
+  FleetSimOptions options = Options();
+  options.behaviour.bad_releases["r2"] = 0.5;
+  options.behaviour.duplicate = 0.1;
+  options.behaviour.reorder = 0.1;
+  const std::unique_ptr<FleetSim> sim = OrDie(FleetSim::Create(options));
+  const absl::Time start = absl::Now();
+  int64_t good = 0;
+  int64_t bad = 0;
+  sim->Run([&] {
+    if (absl::Now() - start > kLongest) return true;
+    if (good == 0) {
+      if (sim->connected() == kUnits && Registered() == kUnits) good = Roll(Import("r1", "1.0.0"));
+      return false;
+    }
+    if (bad == 0) {
+      if (View(good).state() == "complete" && sim->figures().applied == kUnits) bad = Roll(Import("r2", "2.0.0"));
+      return false;
+    }
+    return View(bad).state() == "aborted" && sim->idle_for() > absl::Seconds(1);
+  });
+  ASSERT_NE(good, 0) << "only " << sim->connected() << " connected, " << Registered() << " registered";
+  EXPECT_EQ(View(good).state(), "complete") << View(good).DebugString();
+  ASSERT_NE(bad, 0);
+  EXPECT_EQ(View(bad).state(), "aborted") << View(bad).DebugString();
+  const Figures& figures = sim->figures();
+  EXPECT_GT(figures.reverted, 0u);
+  // The canary only was given it.
+  EXPECT_LT(figures.orders, kUnits + kUnits / 5);
+  EXPECT_EQ(figures.refused, 0u);
+  EXPECT_EQ(figures.acknowledged, figures.queued);
+  for (uint32_t i = 0; i < kUnits; ++i) {
+    const ReleaseIndex runs = sim->unit(i).memory().runs[0];
+    ASSERT_NE(runs, 0);
+    EXPECT_EQ(sim->world().catalog.at(runs).document.release_id(), "r1") << i;
+  }
+}
+
+TEST_F(FleetSimTest, ManyUnitsShareFewConnections) {
+  FleetSimOptions options = Options();
+  options.connections = 3;
+  options.world.verify_share = 0.5;
+  const std::unique_ptr<FleetSim> sim = OrDie(FleetSim::Create(options));
+  const absl::Time start = absl::Now();
+  int64_t good = 0;
+  sim->Run([&] {
+    if (absl::Now() - start > kLongest) return true;
+    if (good == 0 && sim->connected() == kUnits && Registered() == kUnits) good = Roll(Import("r1", "1.0.0"));
+    return good != 0 && View(good).state() == "complete" && sim->idle_for() > absl::Seconds(1);
+  });
+  ASSERT_NE(good, 0);
+  EXPECT_EQ(View(good).state(), "complete") << View(good).DebugString();
+  EXPECT_EQ(sim->figures().connects, 3u);
+  EXPECT_EQ(sim->figures().applied, kUnits);
+  EXPECT_EQ(sim->figures().acknowledged, sim->figures().queued);
+  // All sleep again.
+  EXPECT_EQ(sim->figures().awake, 0u);
+}
+
+TEST_F(FleetSimTest, UnitsThatFlapAndAppearLateGetTheReleaseToo) {
+  FleetSimOptions options = Options();
+  options.world.units = 60;
+  options.world.resend = absl::Seconds(1);
+  options.behaviour.flap = 0.3;
+  options.behaviour.flap_every = {absl::Milliseconds(300), absl::Seconds(2)};
+  options.behaviour.offline = 0.2;
+  options.behaviour.offline_for = {absl::Seconds(1), absl::Seconds(3)};
+  options.reconnect = absl::Milliseconds(200);
+  const std::unique_ptr<FleetSim> sim = OrDie(FleetSim::Create(options));
+  const absl::Time start = absl::Now();
+  int64_t good = 0;
+  sim->Run([&] {
+    if (absl::Now() - start > kLongest) return true;
+    if (good == 0 && Registered() == 60) good = Roll(Import("r1", "1.0.0"));
+    return good != 0 && View(good).state() == "complete";
+  });
+  EXPECT_EQ(good != 0 ? View(good).state() : "never began", "complete");
+  EXPECT_GT(sim->figures().connections_lost, 10u);
+}
+
+TEST(MqttLinesTest, TooManyOpenFilesAreRefusedWithWhatToDo) {
+  const absl::Status status = AllowOpenFiles(uint64_t{1} << 40);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_NE(status.message().find("--multiplex"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tandem::fleetsim
