@@ -151,6 +151,8 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
 absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
   if (OrderOf(message) <= unit.reported) return absl::OkStatus();
   unit.reported = OrderOf(message);
+  // Its presence came before anybody knew it.
+  if (unit.presence == MessageOrder{}) unit.online = true;
   RETURN_IF_ERROR(PublishAgainIfMissed(tx, now, unit));
   const auto& reported = std::get<unit::v1::Reported>(message.payload);
   const std::string bytes = Serialize(reported);

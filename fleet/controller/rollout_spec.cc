@@ -65,8 +65,7 @@ absl::Status CompleteGate(v1::GateSpec& gate) {
   return CheckSeconds(gate.stability_window(), "stability_window");
 }
 
-absl::Status CompleteRing(v1::RingSpec& ring, int number, std::set<std::string>& names) {
-  if (ring.name().empty()) ring.set_name(absl::StrCat("ring ", number + 1));
+absl::Status CompleteRing(v1::RingSpec& ring, std::set<std::string>& names) {
   if (ring.name().size() > kMaxNameBytes) return absl::InvalidArgumentError("its name is too long");
   if (!names.insert(ring.name()).second) return absl::InvalidArgumentError("another ring has this name");
   if (ring.percent() == 0) ring.set_percent(100);
@@ -92,7 +91,8 @@ absl::StatusOr<v1::RolloutSpec> CompleteSpec(v1::RolloutSpec spec) {
   double percent = 0;
   for (int i = 0; i < spec.rings_size(); ++i) {
     v1::RingSpec& ring = *spec.mutable_rings(i);
-    RETURN_IF_ERROR(Annotate(CompleteRing(ring, i, names), absl::StrCat("ring ", i + 1, " (", ring.name(), ")")));
+    if (ring.name().empty()) ring.set_name(absl::StrCat("ring ", i + 1));
+    RETURN_IF_ERROR(Annotate(CompleteRing(ring, names), absl::StrCat("ring ", i + 1, " (", ring.name(), ")")));
     // Rings of other targets have percentages of their own.
     if (ring.target().empty() && ring.percent() < percent) {
       return absl::InvalidArgumentError(absl::StrCat("ring ", i + 1, " (", ring.name(), "): percent ", ring.percent(),

@@ -139,7 +139,8 @@ TEST_F(ReportIntakeTest, AppliedIsBelievedOnlyAsFarAsItHolds) {
     // As before it, for the next.
     fleet_.Write([&](StoreTransaction& tx) -> absl::Status {
       RETURN_IF_ERROR(tx.sql.Run("UPDATE attempts SET state = 2, seq = 0, epoch = 0", {}).status());
-      return tx.sql.Run("DELETE FROM unit_events", {}).status();
+      RETURN_IF_ERROR(tx.sql.Run("DELETE FROM unit_events", {}).status());
+      return RebuildCounters(tx);
     });
   };
   refused([](auto& applied) { applied.mutable_components(0)->set_version("0.9"); }, "runs 0.9, not 1.0.0");
@@ -170,6 +171,8 @@ TEST_F(ReportIntakeTest, AStrangerIsNotAcknowledgedUnlessUnitsMayRegisterThemsel
   EXPECT_EQ(fleet_.Counter("units"), 1);
   EXPECT_EQ(Take(message, /*open_registration=*/true).unknown, 0);
   EXPECT_EQ(fleet_.Counter("units"), 2);
+  // Nobody took its presence, which came before.
+  EXPECT_EQ(fleet_.Counter("online"), 2);
   fleet_.Write([&](StoreTransaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(const UnitRecord record, UnitTable(tx).GetRecord("stranger"));
     EXPECT_EQ(record.attributes.region, "eu");

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/crypto/sha256.h"
+#include "common/crypto/signed_metadata.h"
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "tests/fleet/fleet_under_test.h"
@@ -376,6 +377,61 @@ TEST(RolloutLifeTest, AnAssignmentIsSignedAnewBeforeItExpiresAndStartsNothing) {
   EXPECT_EQ(after.attempt(), before.attempt());
   EXPECT_GT(after.expires().seconds(), before.expires().seconds());
   EXPECT_EQ(fleet.unit("u000").orders.size(), orders);
+}
+
+TEST(RolloutLifeTest, AKeyThatIsNoMoreTrustedOrdersNothing) {
+  FleetUnderTest fleet;
+  Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  // The next key set has another assignment key, and one release key less.
+  release::v1::KeySet next = fleet.maker.FirstKeySet();
+  next.set_version(2);
+  *next.mutable_assignment() = MakeRole({GenerateOrDie()}, 1);
+  fleet.Write([&](StoreTransaction& tx) {
+    return fleet.documents->ImportKeySets(tx, {SealOrDie(next, kKeySetType, fleet.maker.root)}, "test", fleet.now);
+  });
+  fleet.Restart();
+  const absl::Status refused = fleet.TryRoll(FleetUnderTest::Spec(r2)).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("is not in key set 2: units would refuse it"));
+}
+
+TEST(RolloutLifeTest, AReleaseSignedByARevokedKeyIsHeld) {
+  FleetUnderTest fleet;
+  Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  const int64_t rollout = fleet.Roll(r2);
+  release::v1::KeySet next = fleet.maker.FirstKeySet();
+  next.set_version(2);
+  const std::vector<PrivateKey> keys = {fleet.maker.release[0], GenerateOrDie()};
+  *next.mutable_release() = MakeRole(keys, 2);
+  fleet.Write([&](StoreTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(
+        fleet.documents->ImportKeySets(tx, {SealOrDie(next, kKeySetType, fleet.maker.root)}, "test", fleet.now));
+    RETURN_IF_ERROR(fleet.documents->Refresh(tx));
+    // The list is signed anew; the release is not.
+    const release::v1::ReleaseList list = fleet.maker.ListOf(77, {});
+    return fleet.documents->ImportReleaseList(tx, SealOrDie(list, kReleaseListType, keys), "test", fleet.now);
+  });
+  fleet.Restart();
+  fleet.Run(20);
+  EXPECT_EQ(fleet.UnitsAt(r2), 0);
+  EXPECT_EQ(fleet.State(rollout), "rolling");
+  EXPECT_FALSE(fleet.View(rollout).reason().empty());
+}
+
+TEST(RolloutLifeTest, AnExpiredKeySetOrListHoldsWithAReason) {
+  FleetUnderTest fleet;
+  Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  const int64_t rollout = fleet.Roll(r2);
+  fleet.now += 301 * 24 * 3600;
+  fleet.Run(5);
+  EXPECT_EQ(fleet.UnitsAt(r2), 0);
+  EXPECT_THAT(fleet.View(rollout).reason(), HasSubstr("release list 2 expired"));
+  fleet.now += 100 * 24 * 3600;
+  fleet.Run(5);
+  EXPECT_THAT(fleet.View(rollout).reason(), HasSubstr("the key set expired"));
 }
 
 TEST(RolloutLifeTest, ARevokedUnitGetsNothingMore) {
