@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "common/status/status.h"
 #include "google/protobuf/descriptor.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "yaml-cpp/yaml.h"
 
 namespace tandem {
@@ -26,6 +27,7 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 constexpr char kDurationType[] = "google.protobuf.Duration";
+constexpr char kTimestampType[] = "google.protobuf.Timestamp";
 
 // How many single-character edits turn `a` into `b`; for "did you mean".
 size_t EditDistance(const std::string& a, const std::string& b) {
@@ -56,6 +58,7 @@ class ConfigReader {
     if (node.IsNull() || !node.IsDefined()) return absl::OkStatus();
     const Descriptor& type = *message.GetDescriptor();
     if (type.full_name() == kDurationType) return ReadDuration(node, path, message);
+    if (type.full_name() == kTimestampType) return ReadTimestamp(node, path, message);
     if (!node.IsMap()) return Error(node, absl::StrCat(Named(path), " must be a mapping of ", Keys(type)));
     std::set<std::string> seen;
     for (const auto& entry : node) {
@@ -219,6 +222,15 @@ class ConfigReader {
     auto& proto = static_cast<google::protobuf::Duration&>(message);
     proto.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
     proto.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadTimestamp(const YAML::Node& node, const std::string& path, Message& message) {
+    absl::Time time;
+    if (!node.IsScalar() || !absl::ParseTime(absl::RFC3339_full, node.Scalar(), &time, nullptr)) {
+      return Error(node, absl::StrCat(Named(path), " must be a time such as 2026-12-01T22:00:00Z"));
+    }
+    static_cast<google::protobuf::Timestamp&>(message).set_seconds(absl::ToUnixSeconds(time));
     return absl::OkStatus();
   }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/status.h"
 #include "tools/docs/config_reference.h"
+#include "tools/docs/fleet_api.h"
 #include "tools/docs/state_tables.h"
 
 namespace {
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   app.require_subcommand(1);
   const CLI::App* tables = app.add_subcommand("state-tables", "every declared table that decides something");
+  const CLI::App* fleet_api = app.add_subcommand("fleet-api", "the methods of the fleet's API");
   CLI::App* config = app.add_subcommand("config", "the reference of a configuration file");
   std::string descriptors;
   std::string example;
@@ -62,6 +64,8 @@ int main(int argc, char** argv) {
   absl::Status status;
   if (*tables) {
     tandem::docs::PrintStateTables(std::cout);
+  } else if (*fleet_api) {
+    tandem::docs::PrintFleetApi(std::cout);
   } else {
     status = PrintConfig(descriptors, example, page);
   }
