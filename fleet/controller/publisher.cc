@@ -11,7 +11,16 @@
 namespace tandem::fleet {
 
 absl::StatusOr<std::vector<Publisher::Published>> Publisher::Claim(int64_t now) {
+  // Mostly there is nothing, and looking must not take the writer from those who store what units say, nor wake who
+  // waits for a write.
+  bool any = false;
+  const absl::Status looked = store_.Read("look for orders to publish", [&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(any, AssignmentTable(tx).HasUnclaimed(now));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(looked);
   std::vector<Published> orders;
+  if (!any) return orders;
   const int limit = std::min(options_.batch, link_.MaxInFlight());
   const absl::Status claimed = store_.Write("claim orders to publish", [&](StoreTransaction& tx) -> absl::Status {
     orders.clear();

@@ -556,6 +556,13 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
 
 absl::StatusOr<int> RolloutRunner::ScoreDue(int64_t now, int limit) {
   int scored = 0;
+  bool any = false;
+  const absl::Status looked = store_.Read("look for attempts to score", [&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(any, AttemptTable(tx).HasDue(now));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(looked);
+  if (!any) return 0;
   const absl::Status written = store_.Write("score attempts", [&](StoreTransaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<AttemptRow> due, AttemptTable(tx).Due(now, limit));
     scored = static_cast<int>(due.size());

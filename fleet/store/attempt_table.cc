@@ -141,6 +141,13 @@ absl::StatusOr<std::vector<AttemptRow>> AttemptTable::ToTakeBack(int64_t rollout
       {rollout, int64_t{limit}});
 }
 
+absl::StatusOr<bool> AttemptTable::HasDue(int64_t now) {
+  bool found = false;
+  RETURN_IF_ERROR(tx_.sql.Query("SELECT number FROM attempts WHERE score_at > 0 AND score_at <= ?1 LIMIT 1", {now},
+                                [&](const SqlRow&) { found = true; }));
+  return found;
+}
+
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Due(int64_t now, int limit) {
   return Select(
       absl::StrCat("score_at > 0 AND score_at <= ?1 ORDER BY score_at LIMIT ?2", tx_.sql.ForUpdateSkipLocked()),
@@ -227,6 +234,13 @@ absl::Status AssignmentTable::Enqueue(int64_t unit, int64_t sequence) {
           "ON CONFLICT (unit) DO UPDATE SET sequence = excluded.sequence",
           {unit, sequence})
       .status();
+}
+
+absl::StatusOr<bool> AssignmentTable::HasUnclaimed(int64_t now) {
+  bool found = false;
+  RETURN_IF_ERROR(tx_.sql.Query("SELECT unit FROM publish_queue WHERE claimed_until <= ?1 LIMIT 1", {now},
+                                [&](const SqlRow&) { found = true; }));
+  return found;
 }
 
 absl::StatusOr<std::vector<PublishClaim>> AssignmentTable::Claim(const std::string& claimant, int64_t now,

