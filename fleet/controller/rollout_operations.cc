@@ -126,8 +126,9 @@ absl::Status RolloutOperations::SupersedeOlder(StoreTransaction& tx, int64_t num
     after.superseded_by = number;
     after.changed_at = now;
     after.reason = absl::StrCat("rollout ", number, " took its place");
-    RETURN_IF_ERROR(
-        CancelQueued(tx, older.number, older_spec.rings_size(), AttemptEvent::kSupersede, after.reason, now));
+    if (older.state == RolloutState::kComplete) after.reason = older.reason;
+    RETURN_IF_ERROR(CancelQueued(tx, older.number, older_spec.rings_size(), AttemptEvent::kSupersede,
+                                 absl::StrCat("rollout ", number, " took its place"), now));
     RETURN_IF_ERROR(table.Save(older, after));
     RETURN_IF_ERROR(Audit(tx, {.at = now,
                                .actor = kControllerActor,

@@ -182,6 +182,7 @@ absl::Status RolloutRunner::Step(StoreTransaction& tx, View& view, RolloutEvent 
   }
   RETURN_IF_ERROR(table.SaveRing(ring, ring_after));
   if (step.effects.next_ring) after.ring += 1;
+  if (event == RolloutEvent::kTakenBack) RETURN_IF_ERROR(table.Reinstate(before.number));
   if (step.effects.cancel_queued) {
     RETURN_IF_ERROR(CancelQueued(tx, before.number, view.spec.rings_size(), AttemptEvent::kCancel,
                                  absl::StrCat("the rollout ended: ", reason), now));
@@ -249,6 +250,16 @@ absl::StatusOr<bool> RolloutRunner::Roll(View& view, int64_t now) {
 
 absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::string& reason) {
   int given = 0;
+  bool any = false;
+  // Looking takes no writer from those who store what units say.
+  const absl::Status looked = store_.Read("look for units to order", [&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const int64_t queued,
+                     Counter(tx, RingCounterPrefix(view.rollout.number, view.rollout.ring) + "queued"));
+    any = queued > 0;
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(looked);
+  if (!any) return 0;
   int64_t& cursor = cursors_[view.rollout.number];
   const int64_t begin = cursor;
   RolloutRow saved;
@@ -258,6 +269,8 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
     reason.clear();
     RolloutRow rollout = view.rollout;
     const int64_t ring = rollout.ring;
+    // An operator may have paused it since it was read.
+    RETURN_IF_ERROR(RolloutTable(tx).Lock(rollout));
     AttemptTable attempts(tx);
     ASSIGN_OR_RETURN(const auto counts, Counters(tx, RingCounterPrefix(rollout.number, ring)));
     saved = rollout;
@@ -315,7 +328,7 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
         absl::StrAppend(out, entry.second, entry.second == 1 ? " unit " : " units ", entry.first);
       });
     }
-    RETURN_IF_ERROR(RolloutTable(tx).Save(view.rollout, rollout));
+    RETURN_IF_ERROR(RolloutTable(tx).SaveTokens(rollout));
     saved = rollout;
     return absl::OkStatus();
   });
@@ -442,6 +455,7 @@ absl::StatusOr<int64_t> RolloutRunner::OrderBack(StoreTransaction& tx, const Vie
 
 absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64_t now) {
   return store_.Write("rehearse a rollback", [&](StoreTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
     const int64_t rollout = view.rollout.number;
     const int64_t number = view.rollout.ring;
     AttemptTable attempts(tx);
@@ -476,36 +490,52 @@ absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64
 absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& waits_for, int64_t now) {
   const v1::RingSpec& ring_spec = view.spec.rings(static_cast<int>(view.rollout.ring));
   const GatePolicy policy = PolicyOf(ring_spec.gate());
-  bool decided = false;
-  const absl::Status written = store_.Write("look at a gate", [&](StoreTransaction& tx) -> absl::Status {
-    decided = false;
-    RolloutTable table(tx);
-    View current = view;
-    ASSIGN_OR_RETURN(const RingRow ring, table.GetRing(current.rollout.number, current.rollout.ring));
-    ASSIGN_OR_RETURN(const RingCounts counts, CountsOf(tx, current.rollout, ring, now));
-    const GateDecision decision = Decide(policy, counts);
-    RingRow after = ring;
-    after.verdict = std::string(Name(decision.outcome));
-    after.reason = decision.reason;
-    after.evidence = Evidence(decision, counts, policy);
-    RETURN_IF_ERROR(table.SaveRing(ring, after));
-    const bool promote = decision.outcome == GateOutcome::kPromote && !current.rollout.paused;
-    if (promote || decision.outcome == GateOutcome::kAbort) {
-      decided = true;
-      return Step(tx, current, promote ? RolloutEvent::kGatePromote : RolloutEvent::kGateAbort,
-                  absl::StrCat("ring ", ring_spec.name(), ": ", decision.reason), now);
-    }
+  struct Finding {
+    RingRow ring;
+    RingRow ring_after;
+    GateOutcome outcome = GateOutcome::kHold;
     // Why it stands still, or what it waits for.
-    std::string reason = decision.reason;
-    if (!waits_for.empty()) absl::StrAppend(&reason, "; no further orders: ", waits_for);
-    if (reason == current.rollout.reason) return absl::OkStatus();
-    RolloutRow told = current.rollout;
-    told.reason = reason;
-    told.changed_at = now;
-    return table.Save(current.rollout, told);
+    std::string reason;
+  };
+  const auto find = [&](StoreTransaction& tx) -> absl::StatusOr<Finding> {
+    Finding finding;
+    ASSIGN_OR_RETURN(finding.ring, RolloutTable(tx).GetRing(view.rollout.number, view.rollout.ring));
+    ASSIGN_OR_RETURN(const RingCounts counts, CountsOf(tx, view.rollout, finding.ring, now));
+    const GateDecision decision = Decide(policy, counts);
+    finding.ring_after = finding.ring;
+    finding.ring_after.verdict = std::string(Name(decision.outcome));
+    finding.ring_after.reason = decision.reason;
+    finding.ring_after.evidence = Evidence(decision, counts, policy);
+    finding.outcome = decision.outcome;
+    // Paused: it waits for an operator.
+    if (finding.outcome == GateOutcome::kPromote && view.rollout.paused) finding.outcome = GateOutcome::kHold;
+    finding.reason = decision.reason;
+    if (!waits_for.empty()) absl::StrAppend(&finding.reason, "; no further orders: ", waits_for);
+    return finding;
+  };
+  Finding finding;
+  const absl::Status looked = store_.Read("look at a gate", [&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(finding, find(tx));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(looked);
+  if (finding.outcome == GateOutcome::kHold && finding.ring == finding.ring_after &&
+      finding.reason == view.rollout.reason) {
+    return false;
+  }
+  const absl::Status written = store_.Write("decide a gate", [&](StoreTransaction& tx) -> absl::Status {
+    RolloutTable table(tx);
+    RETURN_IF_ERROR(table.Lock(view.rollout));
+    ASSIGN_OR_RETURN(finding, find(tx));
+    RETURN_IF_ERROR(table.SaveRing(finding.ring, finding.ring_after));
+    if (finding.outcome == GateOutcome::kHold) return table.Tell(view.rollout, finding.reason, now);
+    View current = view;
+    return Step(tx, current,
+                finding.outcome == GateOutcome::kPromote ? RolloutEvent::kGatePromote : RolloutEvent::kGateAbort,
+                absl::StrCat("ring ", ring_spec.name(), ": ", finding.ring_after.reason), now);
   });
   RETURN_IF_ERROR(written);
-  return decided;
+  return finding.outcome != GateOutcome::kHold;
 }
 
 absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
@@ -517,6 +547,7 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   }
   int64_t left = 0;
   const absl::Status written = store_.Write("take a release back", [&](StoreTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
     AttemptTable attempts(tx);
     ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward, attempts.ToTakeBack(view.rollout.number, states, kBatch));
     left = static_cast<int64_t>(forward.size());

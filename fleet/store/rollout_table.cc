@@ -52,7 +52,7 @@ StopRow ReadStop(const SqlRow& row) {
 }
 
 // Scheduled, filling, rolling, aborting; and complete, which goes on for units that join.
-constexpr char kActive[] = "state IN (0, 1, 2, 3, 5)";
+constexpr char kActive[] = "(state IN (0, 1, 2, 3) OR (state = 5 AND superseded_by = 0))";
 constexpr char kNotOver[] = "state IN (0, 1, 2, 3)";
 
 }  // namespace
@@ -106,6 +106,35 @@ absl::Status RolloutTable::Save(const RolloutRow& before, RolloutRow& after) {
   }
   after.revision = before.revision + 1;
   return absl::OkStatus();
+}
+
+absl::Status RolloutTable::Lock(const RolloutRow& rollout) {
+  int64_t revision = -1;
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT revision FROM rollouts WHERE number = ?1", tx_.sql.ForUpdate()),
+                                {rollout.number}, [&](const SqlRow& row) { revision = row.Int(0); }));
+  if (revision == rollout.revision) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("rollout ", rollout.number, " was changed by somebody else in the meantime"));
+}
+
+absl::Status RolloutTable::Tell(const RolloutRow& rollout, const std::string& reason, int64_t now) {
+  return tx_.sql
+      .Run("UPDATE rollouts SET reason = ?3, changed_at = ?4 WHERE number = ?1 AND revision = ?2",
+           {rollout.number, rollout.revision, reason, now})
+      .status();
+}
+
+absl::Status RolloutTable::SaveTokens(const RolloutRow& rollout) {
+  return tx_.sql
+      .Run("UPDATE rollouts SET tokens_at = ?3, tokens_milli = ?4 WHERE number = ?1 AND revision = ?2",
+           {rollout.number, rollout.revision, rollout.tokens_at, rollout.tokens_milli})
+      .status();
+}
+
+absl::Status RolloutTable::Reinstate(int64_t superseded_by) {
+  return tx_.sql
+      .Run("UPDATE rollouts SET superseded_by = 0, revision = revision + 1 WHERE superseded_by = ?1 AND state = 5",
+           {superseded_by})
+      .status();
 }
 
 absl::StatusOr<std::vector<RolloutRow>> RolloutTable::Active() {

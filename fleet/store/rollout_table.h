@@ -22,7 +22,15 @@ class RolloutTable {
   absl::StatusOr<RolloutRow> Get(int64_t number);
   // ABORTED when somebody else has written it since `before` was read; `after.revision` is the new one then.
   absl::Status Save(const RolloutRow& before, RolloutRow& after);
-  // Not over, or complete; oldest first.
+  // Locks the row until the transaction ends. ABORTED when it has another revision by now.
+  absl::Status Lock(const RolloutRow& rollout);
+  // What is no decision: why it stands still, and what its rate allows. Keeps the revision, so that operators are not
+  // told of a conflict where there is none; nothing happens when the revision is another by now.
+  absl::Status Tell(const RolloutRow& rollout, const std::string& reason, int64_t now);
+  absl::Status SaveTokens(const RolloutRow& rollout);
+  // Rollouts that were complete when `superseded_by` took their place stand again: it was taken back.
+  absl::Status Reinstate(int64_t superseded_by);
+  // Those that there is something to do for: not over, or complete and the newest for their units; oldest first.
   absl::StatusOr<std::vector<RolloutRow>> Active();
   // Newest first, below number `before` (0: from the newest).
   absl::StatusOr<std::vector<RolloutRow>> List(bool active, int64_t before, int limit);

@@ -233,6 +233,33 @@ TEST(RolloutLifeTest, ANewerRolloutTakesThePlaceOfTheOlder) {
   EXPECT_EQ(fleet.UnitsAt(r3), 40);
 }
 
+TEST(RolloutLifeTest, WhoJoinsGetsTheNewestReleaseThatWasNotTakenBack) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 20);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  fleet.Behave("r2", Reverts);
+  const int64_t bad = fleet.Roll(r2);
+  EXPECT_EQ(fleet.State(1), "complete");
+  EXPECT_EQ(fleet.View(1).superseded_by(), static_cast<uint64_t>(bad));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(bad) == "aborted"; }));
+  EXPECT_EQ(fleet.View(1).superseded_by(), 0);
+  fleet.AddUnits(1);
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r1) == 21; }, 50));
+}
+
+TEST(RolloutLifeTest, WhatIsOnlyToldIsNoConflictForAnOperator) {
+  FleetUnderTest fleet;
+  Begin(fleet, 40);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  const int64_t rollout = fleet.Roll(r2);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "rolling"; }));
+  const uint64_t revision = fleet.View(rollout).revision();
+  const std::string reason = fleet.View(rollout).reason();
+  fleet.Run(5);
+  EXPECT_NE(fleet.View(rollout).reason(), reason);
+  EXPECT_EQ(fleet.View(rollout).revision(), revision);
+}
+
 TEST(RolloutLifeTest, RolloutsOfOtherTargetsOrPlanesGoOnBesideEachOther) {
   FleetUnderTest fleet;
   const std::string r1 = Begin(fleet, 20);
