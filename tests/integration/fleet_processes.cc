@@ -22,7 +22,7 @@ namespace tandem {
 namespace {
 
 constexpr char kNamespace[] = "acme";
-constexpr absl::Duration kStartTimeout = absl::Seconds(30);
+constexpr absl::Duration kStartTimeout = absl::Seconds(90);
 
 template <typename T>
 T OrDie(absl::StatusOr<T> value, const std::string& what) {
@@ -176,7 +176,7 @@ fleet::v1::Rollout FleetProcesses::Roll(const std::string& release, std::vector<
   fleet::v1::CreateRolloutRequest request;
   request.mutable_spec()->set_name(release);
   request.mutable_spec()->set_release(release);
-  request.mutable_spec()->mutable_score_age()->set_seconds(4);
+  request.mutable_spec()->mutable_score_age()->set_seconds(15);
   for (const double percent : percents) request.mutable_spec()->add_rings()->set_percent(percent);
   fleet::v1::Rollout rollout;
   EXPECT_TRUE(WaitUntil([&] { return Call(&Stub::CreateRollout, request, rollout).ok(); }, absl::Seconds(10)));
