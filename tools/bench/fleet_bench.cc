@@ -46,6 +46,7 @@ namespace {
 
 constexpr uint32_t kLines = 4;
 constexpr uint64_t kUnanswered = 4000;
+constexpr uint64_t kUnacknowledged = 2000;
 constexpr int kFeedbackOf = 5;
 constexpr uint32_t kRegisterAtOnce = 5000;
 // Coprime with every number of units here: all are visited before one is again.
@@ -295,7 +296,7 @@ class Load : public fleetsim::LineListener {
     while (connected_ < kLines) lines_->Run(absl::Milliseconds(10));
     shared_.ready = true;
     while (!shared_.stop) {
-      const uint64_t upto = stored_() + kUnanswered;
+      const uint64_t upto = std::min(stored_() + kUnanswered, (shared_.acknowledged + kUnacknowledged) * kFeedbackOf);
       for (int burst = 0; said_ < upto && burst < 200; ++burst) RETURN_IF_ERROR(SayNext());
       lines_->Run(said_ < upto ? absl::ZeroDuration() : absl::Milliseconds(1));
     }
@@ -383,7 +384,7 @@ absl::StatusOr<ReportsResult> RunReports(const ReportsCase& bench_case) {
     Nap(absl::Seconds(1));
     children.push_back(
         std::make_unique<Child>([&] { return Load(setting, bench_case.units, *load_page, stored).Run(); }));
-    if (!WaitFor([&] { return stored() > 2 * kUnanswered; }, absl::Seconds(60))) {
+    if (!WaitFor([&] { return stored() > 4 * kUnanswered; }, absl::Seconds(60))) {
       return absl::DeadlineExceededError(absl::StrCat("only ", stored(), " messages were stored"));
     }
     const absl::Time start = absl::Now();
