@@ -17,6 +17,8 @@ constexpr int kScoreAtOnce = 500;
 constexpr int kRefreshAtOnce = 250;
 constexpr int64_t kStalePage = 20000;
 constexpr absl::Duration kHousekeeping = absl::Seconds(20);
+// Reads every unit.
+constexpr int64_t kSweepSeconds = 180;
 // A group that the store refuses so often, though it is there, holds something that it cannot store.
 constexpr int kGroupTries = 3;
 
@@ -268,6 +270,7 @@ absl::Status Controller::SweepStale(int64_t now) {
 
 void Controller::KeepHouse() {
   std::string key_sets;
+  int64_t swept = 0;
   do {
     const int64_t now = time_.Now();
     if (link_.state().connected) {
@@ -292,7 +295,10 @@ void Controller::KeepHouse() {
         });
       }
     }
-    if (status.ok()) status = SweepStale(now);
+    if (status.ok() && now - swept >= kSweepSeconds) {
+      status = SweepStale(now);
+      swept = now;
+    }
     if (!status.ok()) LogError("housekeeping failed; it is tried again", {{"reason", ToPersonText(status)}});
   } while (Sleep(kHousekeeping));
 }

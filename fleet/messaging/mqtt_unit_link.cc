@@ -16,6 +16,9 @@ namespace {
 
 // Wakes, verdicts and acknowledgements that wait for the broker, besides what has an answer.
 constexpr int kMaxBuffered = 20'000;
+// The broker's answers come on the connection that brings what units say, behind all of it: with a busy fleet a quarter
+// of a second later, so few in flight would be few in a second.
+constexpr int kInFlight = 1000;
 constexpr size_t kAcknowledgeAtOnce = 1000;
 
 absl::StatusOr<std::string> Encode(const char* type, std::string payload) {
@@ -105,7 +108,7 @@ absl::StatusOr<std::unique_ptr<MqttUnitLink>> MqttUnitLink::Create(MqttUnitLinkO
   options.mqtt.client_id = absl::StrCat(options.group, "-", NewMessageId());
   options.mqtt.session_expiry = absl::ZeroDuration();
   options.mqtt.will = nullptr;
-  options.mqtt.max_in_flight = std::max(options.max_in_flight, options.mqtt.max_in_flight);
+  options.mqtt.max_in_flight = std::max({options.max_in_flight, options.mqtt.max_in_flight, kInFlight});
   options.mqtt.max_buffered = std::max(options.max_in_flight + kMaxBuffered, options.mqtt.max_buffered);
   options.intake.name_space = options.name_space;
   auto impl = std::make_unique<Impl>(std::move(options));

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/status/status.h"
 #include "tools/bench/boot_bench.h"
+#include "tools/bench/fleet_bench.h"
 #include "tools/bench/mcu_bench.h"
 #include "tools/bench/message_bench.h"
 
@@ -26,6 +27,9 @@ Examples:
       how long a boot decision takes: both copies of the record checked, the table searched
   tandem-bench messages
       what reading one report of a unit costs the fleet, next to the general way
+  tandem-bench fleet
+      a broker, controllers and their load on this machine: messages in a second, their cost up to a million units,
+      and 10,000 orders; takes some minutes, with --quick some seconds
   tandem-bench mcu --runs 1 --seconds 1 --min-percent 85
       a quick run that fails when a line is used less than that
 
@@ -124,10 +128,27 @@ int main(int argc, char** argv) {
   messages_command->add_option("--max-us", limit_us, "exit with 1 when it costs more microseconds of CPU")
       ->capture_default_str()
       ->check(CLI::Range(1.0, 1e6));
+  bench::FleetBenchOptions fleet;
+  CLI::App* const fleet_command = app.add_subcommand("fleet", "what controllers carry, and what a message costs them");
+  fleet_command->add_flag("--quick", fleet.quick, "one short run on SQLite");
+  fleet_command->add_option("--runs", fleet.runs, "of those with 10,000 units; the median counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  fleet_command->add_option("--most-units", fleet.most_units, "of the largest fleet")
+      ->capture_default_str()
+      ->check(CLI::Range(10'000, 10'000'000));
+  fleet_command->add_option("--min-reports", fleet.min_reports, "exit with 1 below so many in a second on SQLite");
+  fleet_command->add_option("--max-ratio", fleet.max_ratio,
+                            "exit with 1 when a message costs more than so many times as much in the largest fleet");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (*fleet_command) {
+    const absl::Status status = bench::RunFleetBench(fleet);
+    if (!status.ok()) std::cerr << "tandem-bench: " << ToPersonText(status) << "\n";
+    return status.ok() ? 0 : 1;
   }
   if (*messages_command) return RunMessages(limit_us);
   return *boot_command ? RunBoot() : RunMcu(mcu);

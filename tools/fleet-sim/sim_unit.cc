@@ -7,50 +7,16 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "cm/cloud/memory_outbox.h"
 #include "cm/cloud/unit_session.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "tools/fleet-sim/counting_outbox.h"
 
 namespace tandem::fleetsim {
 namespace {
 
 constexpr absl::Duration kVerdictTimeout = absl::Minutes(2);
-
-class CountingOutbox : public cm::MemoryOutbox {
- public:
-  CountingOutbox(cm::OutboxOptions options, Figures& figures) : MemoryOutbox(options), figures_(figures) {}
-
-  absl::Status Add(const cm::OutboxMessage& message) override {
-    const uint64_t before = size();
-    const absl::Status status = MemoryOutbox::Add(message);
-    fresh_ += size() - before;
-    figures_.queued += size() - before;
-    return status;
-  }
-  absl::StatusOr<std::vector<cm::OutboxMessage>> TakeDue(absl::Duration now, int limit) override {
-    absl::StatusOr<std::vector<cm::OutboxMessage>> due = MemoryOutbox::TakeDue(now, limit);
-    if (due.ok()) {
-      const uint64_t first = std::min<uint64_t>(due->size(), std::exchange(fresh_, 0));
-      figures_.resent += due->size() - first;
-    }
-    return due;
-  }
-  absl::Status Acknowledge(const std::vector<std::string>& msg_ids) override {
-    const uint64_t before = size();
-    const absl::Status status = MemoryOutbox::Acknowledge(msg_ids);
-    figures_.acknowledged += before - size();
-    return status;
-  }
-
- private:
-  Figures& figures_;
-  // Added since messages were last taken.
-  uint64_t fresh_ = 0;
-};
 
 void AddComponent(const std::string& id, const std::string& type, const std::string& version, bool installing,
                   google::protobuf::RepeatedPtrField<unit::v1::ComponentReport>& reports) {
@@ -68,29 +34,6 @@ bool IsFor(const release::v1::ReleaseComponent& component, const std::string& ha
 }
 
 }  // namespace
-
-// --- World ---
-
-World::World(WorldOptions world_options, BehaviourOptions behaviour_options, Clock& world_clock)
-    : options(std::move(world_options)), behaviour(std::move(behaviour_options)), clock(world_clock) {
-  digits_ = static_cast<int>(absl::StrCat(options.units == 0 ? 0 : options.units - 1).size());
-}
-
-std::string World::UnitId(uint32_t unit) const { return absl::StrFormat("%s%0*d", options.prefix, digits_, unit); }
-
-std::optional<uint32_t> World::UnitOf(std::string_view unit_id) const {
-  uint32_t unit = 0;
-  const bool good = unit_id.size() == options.prefix.size() + static_cast<size_t>(digits_) &&
-                    unit_id.starts_with(options.prefix) &&
-                    absl::SimpleAtoi(std::string(unit_id.substr(options.prefix.size())), &unit) && unit < options.units;
-  return good ? std::make_optional(unit) : std::nullopt;
-}
-
-UnitIdentity World::IdentityOf(uint32_t unit) const {
-  return {.unit_id = UnitId(unit),
-          .name_space = options.name_space,
-          .hardware = behaviour.Choose(options.hardware, "hardware", unit)};
-}
 
 // --- Awake ---
 
