@@ -86,8 +86,8 @@ absl::StatusOr<config::v1::FleetConfig> LoadFleetConfig(const std::string& path,
   DefaultOrNone(config.mutable_api()->mutable_http(), "localhost:7480");
   DefaultOrNone(config.mutable_api()->mutable_unix_socket(), JoinPath(config.data(), "fleet.sock"));
   if (!config.has_heartbeat()) config.mutable_heartbeat()->set_seconds(300);
-  if (!config.has_assignment_lifetime()) config.mutable_assignment_lifetime()->set_seconds(7 * 24 * 3600);
-  if (!config.has_keep_events()) config.mutable_keep_events()->set_seconds(90 * 24 * 3600);
+  if (!config.has_assignment_lifetime()) config.mutable_assignment_lifetime()->set_seconds(int64_t{7} * 24 * 3600);
+  if (!config.has_keep_events()) config.mutable_keep_events()->set_seconds(int64_t{90} * 24 * 3600);
   Default(config.mutable_controller_id(), absl::StrCat(HostName(), "-", NewMessageId().substr(0, 8)));
   RETURN_IF_ERROR(Check(config, lines));
   return config;

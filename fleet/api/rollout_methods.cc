@@ -41,6 +41,7 @@ absl::StatusOr<std::optional<AttemptState>> StateOf(const std::string& name) {
   const std::optional<AttemptState> state = ParseAttemptState(name);
   if (state.has_value()) return state;
   std::vector<std::string> names;
+  names.reserve(kAttemptStates);
   for (int i = 0; i < kAttemptStates; ++i) names.emplace_back(Name(static_cast<AttemptState>(i)));
   return absl::InvalidArgumentError(absl::StrCat("state \"", name, "\" is none of ", absl::StrJoin(names, ", ")));
 }
