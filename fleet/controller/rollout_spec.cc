@@ -146,7 +146,7 @@ absl::StatusOr<RingTarget> RingTarget::Parse(const v1::RolloutSpec& spec, int ri
 
 bool InWindow(const v1::RolloutSpec& spec, int64_t now) {
   if (spec.windows().empty()) return true;
-  const int minute = static_cast<int>((now / 60) % (24 * 60));
+  const int minute = static_cast<int>((now / 60) % (int64_t{24} * 60));
   for (const v1::DailyWindow& window : spec.windows()) {
     // Checked when it was created.
     const int from = MinuteOfDay(window.from()).value_or(0);

@@ -64,7 +64,8 @@ bool Intake::Wait(absl::Duration time) {
 }
 
 void Intake::OfferLive(UnitMessage message) {
-  while (!callbacks_.message(std::move(message))) {
+  // What is not taken was not moved from.
+  while (!callbacks_.message(std::move(message))) {  // NOLINT(bugprone-use-after-move)
     if (!stalled_since_.has_value()) stalled_since_ = Now();
     if (Now() - *stalled_since_ >= options_.stall || !Wait(kOfferAgain)) {
       ++dropped_;
