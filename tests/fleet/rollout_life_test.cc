@@ -282,6 +282,30 @@ TEST(RolloutLifeTest, WhatFailedIsTriedAgainByAHigherAttempt) {
   EXPECT_EQ(fleet.UnitsAt(r2), 10);
 }
 
+TEST(RolloutLifeTest, AUnitThatNamesAnImpossibleSequenceHoldsNobodyElse) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 10);
+  for (const uint64_t sequence : {uint64_t{1} << 60, uint64_t{INT64_MAX}}) {
+    SimulatedUnit& liar = fleet.unit("u003");
+    unit::v1::Reported reported;
+    reported.set_sequence(sequence);
+    reported.set_phase("Idle");
+    ReportIntake intake(*fleet.documents, *fleet.registry, {});
+    fleet.Write([&](StoreTransaction& tx) {
+      ReportReplies replies;
+      return intake.Take(tx, FakeUnitLink::Message("u003", liar.epoch, ++liar.seq, reported), fleet.now, replies);
+    });
+  }
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings()->mutable_gate()->mutable_any()->set_failure_threshold(3);
+  fleet.Roll(spec);
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r2) >= 9; }, 100)) << fleet.UnitsAt(r2);
+  const auto retained = fleet.Retained("u003");
+  ASSERT_TRUE(retained.has_value());
+  EXPECT_LT(retained->sequence(), uint64_t{1} << 53);
+}
+
 TEST(RolloutLifeTest, StopsLimitsAndRatesHoldOrdersBackAndSayWhy) {
   FleetUnderTest fleet;
   Begin(fleet, 20);
