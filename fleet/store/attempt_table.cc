@@ -55,6 +55,7 @@ void CountScore(StoreTransaction& tx, const AttemptRow& attempt, int64_t by) {
 
 }  // namespace
 
+std::string AllRingsCounterPrefix(int64_t rollout) { return absl::StrCat("ring/", rollout, "/"); }
 std::string RingCounterPrefix(int64_t rollout, int64_t ring) { return absl::StrCat("ring/", rollout, "/", ring, "/"); }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Select(const std::string& where,
@@ -133,18 +134,26 @@ absl::Status AttemptTable::CloseQueued(int64_t rollout, int rings, AttemptState 
 }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::ToTakeBack(int64_t rollout, std::vector<AttemptState> states,
-                                                                 int limit) {
+                                                                 int64_t after, int limit) {
   const std::string in =
       absl::StrJoin(states, ", ", [](std::string* out, AttemptState state) { absl::StrAppend(out, Number(state)); });
   return Select(
-      absl::StrCat("rollout = ?1 AND kind = 0 AND rolled_back_by = 0 AND state IN (", in, ") ORDER BY number LIMIT ?2"),
-      {rollout, int64_t{limit}});
+      absl::StrCat("rollout = ?1 AND kind = 0 AND rolled_back_by = 0 AND sequence > 0 AND number > ?2 AND state IN (",
+                   in, ") ORDER BY number LIMIT ?3"),
+      {rollout, after, int64_t{limit}});
 }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Due(int64_t now, int limit) {
   return Select(
       absl::StrCat("score_at > 0 AND score_at <= ?1 ORDER BY score_at LIMIT ?2", tx_.sql.ForUpdateSkipLocked()),
       {now, int64_t{limit}});
+}
+
+absl::StatusOr<bool> AttemptTable::AnyDue(int64_t now) {
+  bool found = false;
+  RETURN_IF_ERROR(tx_.sql.Query("SELECT 1 FROM attempts WHERE score_at > 0 AND score_at <= ?1 LIMIT 1", {now},
+                                [&](const SqlRow&) { found = true; }));
+  return found;
 }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::OfUnit(int64_t unit, int limit) {
@@ -239,6 +248,13 @@ absl::StatusOr<std::vector<PublishClaim>> AssignmentTable::Claim(const std::stri
       {until, claimant, now, int64_t{limit}},
       [&](const SqlRow& row) { claims.push_back({.unit = row.Int(0), .sequence = row.Int(1)}); }));
   return claims;
+}
+
+absl::StatusOr<bool> AssignmentTable::AnyToClaim(int64_t now) {
+  bool found = false;
+  RETURN_IF_ERROR(tx_.sql.Query("SELECT 1 FROM publish_queue WHERE claimed_until <= ?1 LIMIT 1", {now},
+                                [&](const SqlRow&) { found = true; }));
+  return found;
 }
 
 absl::StatusOr<bool> AssignmentTable::Published(const PublishClaim& claim, const std::string& claimant) {
