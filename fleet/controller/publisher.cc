@@ -12,6 +12,15 @@ namespace tandem::fleet {
 
 absl::StatusOr<std::vector<Publisher::Published>> Publisher::Claim(int64_t now) {
   std::vector<Published> orders;
+  // A claim is a write, and writes wake those who wait for something to publish: none for nothing.
+  bool any = false;
+  const absl::Status read =
+      store_.Read("see whether orders are to be published", [&](StoreTransaction& tx) -> absl::Status {
+        ASSIGN_OR_RETURN(any, AssignmentTable(tx).AnyToClaim(now));
+        return absl::OkStatus();
+      });
+  RETURN_IF_ERROR(read);
+  if (!any) return orders;
   const int limit = std::min(options_.batch, link_.MaxInFlight());
   const absl::Status claimed = store_.Write("claim orders to publish", [&](StoreTransaction& tx) -> absl::Status {
     orders.clear();

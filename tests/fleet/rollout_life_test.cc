@@ -306,6 +306,15 @@ TEST(RolloutLifeTest, UnitsStillQueuedWhenTheirRingIsPromotedGetTheirTurn) {
   }
 }
 
+TEST(RolloutLifeTest, AFleetWithNothingToDoWritesNothing) {
+  FleetUnderTest fleet;
+  Begin(fleet, 5);
+  fleet.Run(30);
+  const uint64_t writes = fleet.store->writes();
+  fleet.Run(10);
+  EXPECT_EQ(fleet.store->writes(), writes);
+}
+
 TEST(RolloutLifeTest, AUnitOfAnEarlierRingCanBeTriedAgain) {
   FleetUnderTest fleet;
   Begin(fleet, 20);
