@@ -24,6 +24,13 @@ namespace {
 constexpr size_t kMaxReasonBytes = 2000;
 // A unit that refused an order has not accepted its sequence either: it is not bothered more often.
 constexpr int64_t kPublishAgainSeconds = 3600;
+// No fleet gets there, and JSON numbers are exact to here. A unit that names a higher one could never be ordered again,
+// and past the last number nothing could be signed, so that it would hold up those of its batch.
+constexpr int64_t kMaxSequence = int64_t{1} << 53;
+
+int64_t SequenceOf(const unit::v1::Reported& reported) {
+  return reported.sequence() < static_cast<uint64_t>(kMaxSequence) ? static_cast<int64_t>(reported.sequence()) : 0;
+}
 
 MessageOrder OrderOf(const UnitMessage& message) {
   return {static_cast<int64_t>(message.epoch), static_cast<int64_t>(message.seq)};
@@ -159,7 +166,7 @@ absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage&
   const int64_t hash = HashOf(bytes);
   if (hash == unit.reported_hash) return absl::OkStatus();
   unit.reported_hash = hash;
-  unit.reported_sequence = static_cast<int64_t>(reported.sequence());
+  unit.reported_sequence = SequenceOf(reported);
   RETURN_IF_ERROR(UnitTable(tx).SaveReported(unit.number, bytes));
   RETURN_IF_ERROR(SetRuns(tx, unit, reported.planes()));
   if (options_.open_registration && !reported.hardware().empty()) {

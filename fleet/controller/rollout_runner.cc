@@ -47,8 +47,18 @@ int64_t At(const std::map<std::string, int64_t>& counts, const std::string& name
   return found == counts.end() ? 0 : std::max<int64_t>(found->second, 0);
 }
 
-int64_t InFlight(const std::map<std::string, int64_t>& counts) {
-  return At(counts, "asked") + At(counts, "updating") + At(counts, "provisional");
+int64_t InFlight(const std::map<std::string, int64_t>& counts, const std::string& prefix = "") {
+  return At(counts, prefix + "asked") + At(counts, prefix + "updating") + At(counts, prefix + "provisional");
+}
+
+// The rings up to the rollout's own whose units wait for their turn: an earlier one, when it was promoted before all of
+// it had theirs, or when one of its units is tried again. `counts`: of all rings of the rollout.
+std::vector<int64_t> QueuedRings(const std::map<std::string, int64_t>& counts, const RolloutRow& rollout) {
+  std::vector<int64_t> rings;
+  for (int64_t ring = 0; ring <= rollout.ring; ++ring) {
+    if (At(counts, absl::StrCat(ring, "/queued")) != 0) rings.push_back(ring);
+  }
+  return rings;
 }
 
 // How many orders the rate allows now; what is not used adds up to one minute's worth.
@@ -132,6 +142,8 @@ absl::StatusOr<RolloutRunner::View> RolloutRunner::Read(int64_t rollout) {
     ASSIGN_OR_RETURN(view.rollout, RolloutTable(tx).Get(rollout));
     ASSIGN_OR_RETURN(view.spec, ReadSpec(view.rollout));
     ASSIGN_OR_RETURN(view.release, documents_.Release(tx, view.rollout.release));
+    ASSIGN_OR_RETURN(const auto counts, Counters(tx, AllRingsCounterPrefix(rollout)));
+    view.queued = !QueuedRings(counts, view.rollout).empty();
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(read);
@@ -250,32 +262,24 @@ absl::StatusOr<bool> RolloutRunner::Roll(View& view, int64_t now) {
 
 absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::string& reason) {
   int given = 0;
-  bool any = false;
-  // Looking takes no writer from those who store what units say.
-  const absl::Status looked = store_.Read("look for units to order", [&](StoreTransaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t queued,
-                     Counter(tx, RingCounterPrefix(view.rollout.number, view.rollout.ring) + "queued"));
-    any = queued > 0;
-    return absl::OkStatus();
-  });
-  RETURN_IF_ERROR(looked);
-  if (!any) return 0;
-  int64_t& cursor = cursors_[view.rollout.number];
-  const int64_t begin = cursor;
+  // A finished rollout is looked at for ever: for nothing it writes nothing.
+  if (!view.queued) return given;
+  RingCursors& cursors = cursors_[view.rollout.number];
+  const RingCursors begin = cursors;
   RolloutRow saved;
   const absl::Status written = store_.Write("give orders", [&](StoreTransaction& tx) -> absl::Status {
     given = 0;
-    cursor = begin;
+    cursors = begin;
     reason.clear();
     RolloutRow rollout = view.rollout;
-    const int64_t ring = rollout.ring;
     // An operator may have paused it since it was read.
     RETURN_IF_ERROR(RolloutTable(tx).Lock(rollout));
     AttemptTable attempts(tx);
-    ASSIGN_OR_RETURN(const auto counts, Counters(tx, RingCounterPrefix(rollout.number, ring)));
+    ASSIGN_OR_RETURN(const auto counts, Counters(tx, AllRingsCounterPrefix(rollout.number)));
     saved = rollout;
-    if (At(counts, "queued") == 0) return absl::OkStatus();
-    const ReleaseRow head = *ReleaseTable(tx).Head(rollout.release);
+    const std::vector<int64_t> rings = QueuedRings(counts, rollout);
+    if (rings.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(rollout.release));
     if (head.frozen) {
       reason = absl::StrCat("release ", head.release_id, " is frozen: ", head.frozen_reason);
       return absl::OkStatus();
@@ -299,31 +303,40 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
       limit(view.spec.max_in_flight() - open,
             absl::StrCat(view.spec.max_in_flight(), " units are at it, the most at a time"));
     }
-    if (const uint32_t most = view.spec.rings(static_cast<int>(ring)).max_in_flight(); most != 0) {
-      limit(most - InFlight(counts), absl::StrCat(most, " units are at it, the most at a time in this ring"));
-    }
     if (view.spec.units_per_minute() > 0) {
       limit(RefillTokens(rollout, view.spec.units_per_minute(), now),
             absl::StrCat("at most ", view.spec.units_per_minute(), " units a minute"));
     }
     ASSIGN_OR_RETURN(const Stops stops, StopsInForce(tx));
     std::map<std::string, int> waiting;
-    std::vector<AttemptRow> queued;
-    if (budget > 0) {
-      ASSIGN_OR_RETURN(queued, attempts.InState(rollout.number, ring, AttemptKind::kForward, AttemptState::kQueued,
-                                                cursor, kSearch));
+    bool room_left = false;
+    for (const int64_t ring : rings) {
+      int64_t room = budget - given;
+      if (const int64_t most = view.spec.rings(static_cast<int>(ring)).max_in_flight(); most != 0) {
+        const int64_t free = std::max<int64_t>(most - InFlight(counts, absl::StrCat(ring, "/")), 0);
+        if (free < room) reason = absl::StrCat(most, " units are at it, the most at a time in this ring");
+        room = std::min(room, free);
+      }
+      if (room <= 0) continue;
+      int64_t& cursor = cursors[ring];
+      ASSIGN_OR_RETURN(
+          const std::vector<AttemptRow> queued,
+          attempts.InState(rollout.number, ring, AttemptKind::kForward, AttemptState::kQueued, cursor, kSearch));
       // From the beginning again: what waited there may wait no more.
       if (queued.size() < kSearch) cursor = 0;
+      int64_t of_ring = 0;
+      for (const AttemptRow& attempt : queued) {
+        if (of_ring >= room) break;
+        if (queued.size() == kSearch) cursor = attempt.number;
+        ASSIGN_OR_RETURN(const bool ordered, OrderOne(tx, view, attempt, stops, now, waiting));
+        of_ring += ordered ? 1 : 0;
+      }
+      if (of_ring > 0) cursor = 0;
+      room_left = room_left || of_ring < room;
+      given += static_cast<int>(of_ring);
     }
-    for (const AttemptRow& attempt : queued) {
-      if (given >= budget) break;
-      if (queued.size() == kSearch) cursor = attempt.number;
-      ASSIGN_OR_RETURN(const bool ordered, OrderOne(tx, view, attempt, stops, now, waiting));
-      given += ordered ? 1 : 0;
-    }
-    if (given > 0) cursor = 0;
     if (view.spec.units_per_minute() > 0) rollout.tokens_milli -= given * kMilli;
-    if (!waiting.empty() && given < budget) {
+    if (!waiting.empty() && room_left) {
       reason = absl::StrJoin(waiting, "; ", [](std::string* out, const auto& entry) {
         absl::StrAppend(out, entry.second, entry.second == 1 ? " unit " : " units ", entry.first);
       });
@@ -538,24 +551,40 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
   return finding.outcome != GateOutcome::kHold;
 }
 
+absl::StatusOr<bool> RolloutRunner::OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit) {
+  if (unit.attempt == 0) return false;
+  ASSIGN_OR_RETURN(const AttemptRow newest, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
+  if (newest.rollout == view.rollout.number) return false;
+  ASSIGN_OR_RETURN(const RolloutRow other, RolloutTable(tx).Get(newest.rollout));
+  return (other.planes & view.rollout.planes) != 0;
+}
+
 absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   std::vector<AttemptState> states = {AttemptState::kOffline, AttemptState::kAsked, AttemptState::kUpdating,
-                                      AttemptState::kProvisional, AttemptState::kFailed};
+                                      AttemptState::kProvisional, AttemptState::kFailed,
+                                      // The other plane's way back, say, ended the attempt, and not what was ordered.
+                                      AttemptState::kSuperseded};
   if (view.rollout.on_abort == v1::TAKE_BACK) {
     states.push_back(AttemptState::kApplied);
     states.push_back(AttemptState::kPassed);
   }
   int64_t left = 0;
+  // Not through all that are on their way back already, for each batch.
+  const int64_t from = take_back_after_[view.rollout.number];
+  int64_t last = 0;
   const absl::Status written = store_.Write("take a release back", [&](StoreTransaction& tx) -> absl::Status {
     RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
     AttemptTable attempts(tx);
-    ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward, attempts.ToTakeBack(view.rollout.number, states, kBatch));
+    ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward,
+                     attempts.ToTakeBack(view.rollout.number, states, from, kBatch));
     left = static_cast<int64_t>(forward.size());
     for (const AttemptRow& attempt : forward) {
+      last = attempt.number;
       ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(attempt.unit, /*lock=*/true));
-      // A newer rollout has ordered it elsewhere: there is nothing to take back.
+      // A newer rollout has ordered it, elsewhere or to the same release again: there is nothing to take back.
       int64_t taken_back_by = unit.attempt;
-      if (AllAt(unit.desired, view.rollout.planes, view.rollout.release) && !unit.revoked) {
+      ASSIGN_OR_RETURN(const bool by_another, OrderedByAnother(tx, view, unit));
+      if (AllAt(unit.desired, view.rollout.planes, view.rollout.release) && !by_another && !unit.revoked) {
         ASSIGN_OR_RETURN(taken_back_by, OrderBack(tx, view, attempt, AttemptKind::kRollback, now));
       }
       // Its own step in OrderBack() may have changed it.
@@ -567,7 +596,9 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(written);
-  if (left != 0) return true;
+  take_back_after_[view.rollout.number] = left == 0 ? 0 : last;
+  // Once more from the beginning, so that none was passed over.
+  if (left != 0 || from != 0) return true;
   int64_t unpublished = 0;
   const absl::Status read = store_.Read("see whether the ways back are published", [&](StoreTransaction& tx) {
     return tx.sql.Query(

@@ -39,6 +39,8 @@ class RolloutRunner {
     RolloutRow rollout;
     v1::RolloutSpec spec;
     std::shared_ptr<const OpenedRelease> release;
+    // Units wait for their turn.
+    bool queued = false;
   };
   absl::StatusOr<View> Read(int64_t rollout);
 
@@ -61,11 +63,18 @@ class RolloutRunner {
   absl::StatusOr<int64_t> OrderBack(StoreTransaction& tx, const View& view, const AttemptRow& forward, AttemptKind kind,
                                     int64_t now);
 
+  // Whether the unit's newest attempt is of another rollout that has a plane of this one.
+  static absl::StatusOr<bool> OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit);
+
   Store& store_;
   Documents& documents_;
   Orders& orders_;
+  // By ring.
+  using RingCursors = std::map<int64_t, int64_t>;
   // Where the search for units that may be ordered goes on, per rollout: those before wait for something.
-  std::map<int64_t, int64_t> cursors_;
+  std::map<int64_t, RingCursors> cursors_;
+  // Where the search for units that are to go back goes on, per rollout.
+  std::map<int64_t, int64_t> take_back_after_;
 };
 
 // The counters of a ring as its gate takes them.

@@ -17,6 +17,7 @@ constexpr int kMaxRings = 50;
 constexpr int kDefaultScoreAgeSeconds = 30 * 60;
 constexpr int64_t kMaxSeconds = int64_t{400} * 24 * 3600;
 constexpr size_t kMaxNameBytes = 200;
+constexpr int kMaxUnitsPerMinute = 10'000'000;
 
 void AddDefaultRings(v1::RolloutSpec& spec) {
   for (const auto& [name, percent] : {std::pair("canary", 5.0), std::pair("10 %", 10.0), std::pair("full", 100.0)}) {
@@ -31,7 +32,7 @@ absl::StatusOr<int> MinuteOfDay(const std::string& text) {
   int hour = 0;
   int minute = 0;
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &hour) || !absl::SimpleAtoi(parts[1], &minute) || hour < 0 ||
-      hour > 24 || minute < 0 || minute > 59) {
+      hour > 24 || minute < 0 || minute > 59 || hour * 60 + minute > 24 * 60) {
     return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no time of day such as 22:30"));
   }
   return hour * 60 + minute;
@@ -104,7 +105,10 @@ absl::StatusOr<v1::RolloutSpec> CompleteSpec(v1::RolloutSpec spec) {
     RETURN_IF_ERROR(Annotate(MinuteOfDay(window.from()).status(), "windows: from"));
     RETURN_IF_ERROR(Annotate(MinuteOfDay(window.until()).status(), "windows: until"));
   }
-  if (!(spec.units_per_minute() >= 0)) return absl::InvalidArgumentError("units_per_minute is below 0");
+  if (!(spec.units_per_minute() >= 0 && spec.units_per_minute() <= kMaxUnitsPerMinute)) {
+    return absl::InvalidArgumentError(absl::StrCat("units_per_minute is ", spec.units_per_minute(),
+                                                   "; it must be from 0, no limit, to ", kMaxUnitsPerMinute));
+  }
   if (!spec.has_score_age()) spec.mutable_score_age()->set_seconds(kDefaultScoreAgeSeconds);
   RETURN_IF_ERROR(CheckSeconds(spec.score_age(), "score_age"));
   if (spec.score_age().seconds() == 0) return absl::InvalidArgumentError("score_age must be at least 1 s");

@@ -58,6 +58,13 @@ TEST(RolloutSpecTest, WhatCannotWorkIsRefusedWithItsPlace) {
   EXPECT_THAT(refused([](auto& spec) { spec.mutable_score_age()->set_seconds(-5); }), HasSubstr("score_age"));
   EXPECT_THAT(refused([](auto& spec) { spec.mutable_score_age()->set_seconds(0); }), HasSubstr("score_age"));
   EXPECT_THAT(refused([](auto& spec) { spec.set_units_per_minute(-1); }), HasSubstr("units_per_minute"));
+  EXPECT_THAT(refused([](auto& spec) { spec.set_units_per_minute(1e308); }), HasSubstr("units_per_minute"));
+  EXPECT_THAT(refused([](auto& spec) {
+                v1::DailyWindow& window = *spec.add_windows();
+                window.set_from("22:00");
+                window.set_until("24:01");
+              }),
+              HasSubstr("no time of day"));
 }
 
 TEST(RolloutSpecTest, RingsOfOtherTargetsCountForThemselves) {

@@ -55,6 +55,7 @@ void CountScore(StoreTransaction& tx, const AttemptRow& attempt, int64_t by) {
 
 }  // namespace
 
+std::string AllRingsCounterPrefix(int64_t rollout) { return absl::StrCat("ring/", rollout, "/"); }
 std::string RingCounterPrefix(int64_t rollout, int64_t ring) { return absl::StrCat("ring/", rollout, "/", ring, "/"); }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Select(const std::string& where,
@@ -133,12 +134,13 @@ absl::Status AttemptTable::CloseQueued(int64_t rollout, int rings, AttemptState 
 }
 
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::ToTakeBack(int64_t rollout, std::vector<AttemptState> states,
-                                                                 int limit) {
+                                                                 int64_t after, int limit) {
   const std::string in =
       absl::StrJoin(states, ", ", [](std::string* out, AttemptState state) { absl::StrAppend(out, Number(state)); });
   return Select(
-      absl::StrCat("rollout = ?1 AND kind = 0 AND rolled_back_by = 0 AND state IN (", in, ") ORDER BY number LIMIT ?2"),
-      {rollout, int64_t{limit}});
+      absl::StrCat("rollout = ?1 AND kind = 0 AND rolled_back_by = 0 AND sequence > 0 AND number > ?2 AND state IN (",
+                   in, ") ORDER BY number LIMIT ?3"),
+      {rollout, after, int64_t{limit}});
 }
 
 absl::StatusOr<bool> AttemptTable::HasDue(int64_t now) {

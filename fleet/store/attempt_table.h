@@ -18,6 +18,8 @@ namespace tandem::fleet {
 
 // "ring/{rollout}/{ring}/": what the counters below begin with.
 std::string RingCounterPrefix(int64_t rollout, int64_t ring);
+// "ring/{rollout}/": of all its rings.
+std::string AllRingsCounterPrefix(int64_t rollout);
 
 // Counters per ring: "{state}" of forward attempts; "{kind}/{state}" of others; "controls"; "score/pass" and
 // "score/fail"; and for scored units whose control is scored too "pair/{unit failed}{control failed}".
@@ -36,9 +38,11 @@ class AttemptTable {
                                                   int64_t after, int limit);
   // All forward attempts of a rollout that are queued, at once: cancelled, or superseded.
   absl::Status CloseQueued(int64_t rollout, int rings, AttemptState to, const std::string& reason, int64_t now);
-  // Forward attempts of a rollout that may have its release and were not taken back yet; not those in `except`.
-  absl::StatusOr<std::vector<AttemptRow>> ToTakeBack(int64_t rollout, std::vector<AttemptState> states, int limit);
-  // Due() would find something, if nobody else works on it.
+  // Forward attempts of a rollout that were ordered, are in one of `states` and were not taken back yet, by number from
+  // above `after`.
+  absl::StatusOr<std::vector<AttemptRow>> ToTakeBack(int64_t rollout, std::vector<AttemptState> states, int64_t after,
+                                                     int limit);
+  // Whether Due() would find any.
   absl::StatusOr<bool> HasDue(int64_t now);
   // Whose age to be scored has come; locked, without those that somebody else works on.
   absl::StatusOr<std::vector<AttemptRow>> Due(int64_t now, int limit);

@@ -164,12 +164,14 @@ absl::Status FleetUnderTest::Step() {
   }
   ReportIntake intake(*documents, *registry, {});
   ReportReplies replies;
-  const absl::Status taken = store->Write("take", [&](StoreTransaction& tx) -> absl::Status {
-    replies = {};
-    for (const UnitMessage& message : messages) RETURN_IF_ERROR(intake.Take(tx, message, now, replies));
-    return absl::OkStatus();
-  });
-  RETURN_IF_ERROR(taken);
+  if (!messages.empty()) {
+    const absl::Status taken = store->Write("take", [&](StoreTransaction& tx) -> absl::Status {
+      replies = {};
+      for (const UnitMessage& message : messages) RETURN_IF_ERROR(intake.Take(tx, message, now, replies));
+      return absl::OkStatus();
+    });
+    RETURN_IF_ERROR(taken);
+  }
   messages_.clear();
   for (const ReportReplies::VerdictTo& verdict : replies.verdicts) {
     RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, verdict.verdict));

@@ -309,6 +309,113 @@ TEST(RolloutLifeTest, WhatFailedIsTriedAgainByAHigherAttempt) {
   EXPECT_EQ(fleet.UnitsAt(r2), 10);
 }
 
+// A gate may promote before all of a ring have had their turn.
+TEST(RolloutLifeTest, UnitsStillQueuedWhenTheirRingIsPromotedGetTheirTurn) {
+  for (const bool by_hand : {false, true}) {
+    FleetUnderTest fleet;
+    Begin(fleet, 40);
+    const std::string r2 = fleet.Import("r2", "2.0.0");
+    v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+    spec.set_units_per_minute(15);
+    v1::RingSpec* half = spec.add_rings();
+    half->set_name("half");
+    half->set_percent(50);
+    if (!by_hand) half->mutable_gate()->mutable_any()->set_success_percent(10);
+    spec.add_rings()->set_name("full");
+    const int64_t rollout = fleet.Roll(spec);
+    if (by_hand) {
+      ASSERT_TRUE(fleet.RunUntil([&] { return fleet.Count(rollout, 0, "passed") > 0; }));
+      ASSERT_TRUE(fleet.Change(rollout, "promote").ok());
+    }
+    ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "complete"; }));
+    EXPECT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r2) == 40; }, 400))
+        << fleet.UnitsAt(r2) << " of 40; " << fleet.View(rollout).DebugString();
+  }
+}
+
+TEST(RolloutLifeTest, AFleetWithNothingToDoWritesNothing) {
+  FleetUnderTest fleet;
+  Begin(fleet, 5);
+  fleet.Run(30);
+  const uint64_t writes = fleet.store->writes();
+  fleet.Run(10);
+  EXPECT_EQ(fleet.store->writes(), writes);
+}
+
+TEST(RolloutLifeTest, AUnitOfAnEarlierRingCanBeTriedAgain) {
+  FleetUnderTest fleet;
+  Begin(fleet, 20);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  bool broken = true;
+  fleet.Behave("r2", [&](const SimulatedUnit& unit) {
+    return broken && unit.unit_id == "u003" ? Behaviour::kReverts : Behaviour::kGood;
+  });
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  v1::RingSpec* most = spec.add_rings();
+  most->set_name("most");
+  most->set_target("unit_id != \"u000\"");
+  most->mutable_gate()->mutable_any()->set_failure_threshold(3);
+  most->mutable_gate()->mutable_any()->set_success_percent(50);
+  spec.add_rings()->set_name("full");
+  const int64_t rollout = fleet.Roll(spec);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "complete"; }));
+  EXPECT_EQ(fleet.UnitsAt(r2), 19);
+  broken = false;
+  ASSERT_TRUE(fleet.Change(rollout, "retry", "u003").ok());
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r2) == 20; }, 100)) << fleet.View(rollout).DebugString();
+}
+
+TEST(RolloutLifeTest, AnAbortFindsUnitsWhoseAttemptAnotherPlaneEnded) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 4);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  const std::string c1 = fleet.Import("c1", "1.0.0", release::v1::CONFIG);
+  v1::RolloutSpec firmware = FleetUnderTest::Spec(r2);
+  firmware.add_rings()->set_name("all");
+  const int64_t first = fleet.Roll(firmware);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(first) == "complete"; }));
+  // The other plane is on its way when this one goes back.
+  fleet.Behave("c1", [](const SimulatedUnit&) { return Behaviour::kSilent; });
+  v1::RolloutSpec config = FleetUnderTest::Spec(c1);
+  config.add_rings()->set_name("all");
+  const int64_t second = fleet.Roll(config);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.Count(second, 0, "asked") == 4; }, 20));
+  ASSERT_TRUE(fleet.Change(first, "abort").ok());
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(first) == "aborted"; }, 50));
+  ASSERT_TRUE(fleet.Change(second, "abort").ok());
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(second) == "aborted"; }, 50));
+  for (const auto& [unit_id, unit] : fleet.units()) {
+    const auto retained = fleet.Retained(unit_id);
+    ASSERT_TRUE(retained.has_value());
+    ASSERT_EQ(retained->planes_size(), 1) << unit_id << " is still ordered to what was taken back";
+    EXPECT_EQ(HexEncode(retained->planes(0).release_digest()), r1);
+  }
+}
+
+TEST(RolloutLifeTest, AUnitThatNamesAnImpossibleSequenceHoldsNobodyElse) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 10);
+  for (const uint64_t sequence : {uint64_t{1} << 60, uint64_t{INT64_MAX}}) {
+    SimulatedUnit& liar = fleet.unit("u003");
+    unit::v1::Reported reported;
+    reported.set_sequence(sequence);
+    reported.set_phase("Idle");
+    ReportIntake intake(*fleet.documents, *fleet.registry, {});
+    fleet.Write([&](StoreTransaction& tx) {
+      ReportReplies replies;
+      return intake.Take(tx, FakeUnitLink::Message("u003", liar.epoch, ++liar.seq, reported), fleet.now, replies);
+    });
+  }
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings()->mutable_gate()->mutable_any()->set_failure_threshold(3);
+  fleet.Roll(spec);
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r2) >= 9; }, 100)) << fleet.UnitsAt(r2);
+  const auto retained = fleet.Retained("u003");
+  ASSERT_TRUE(retained.has_value());
+  EXPECT_LT(retained->sequence(), uint64_t{1} << 53);
+}
+
 TEST(RolloutLifeTest, StopsLimitsAndRatesHoldOrdersBackAndSayWhy) {
   FleetUnderTest fleet;
   Begin(fleet, 20);
