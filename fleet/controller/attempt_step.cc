@@ -61,10 +61,12 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
   }
   RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
   if (attempt.state == AttemptState::kFailed && before.state != AttemptState::kFailed) {
-    LogInfo("attempt failed", {{"correlation_id", CorrelationId(attempt.rollout, attempt.number)},
-                               {"rollout", absl::StrCat(attempt.rollout)},
-                               {"unit_number", absl::StrCat(attempt.unit)},
-                               {"reason", attempt.reason}});
+    tx.AfterCommit([attempt] {
+      LogInfo("attempt failed", {{"correlation_id", CorrelationId(attempt.rollout, attempt.number)},
+                                 {"rollout", absl::StrCat(attempt.rollout)},
+                                 {"unit_number", absl::StrCat(attempt.unit)},
+                                 {"reason", attempt.reason}});
+    });
   }
   return true;
 }

@@ -7,7 +7,9 @@
 namespace tandem::fleet {
 
 absl::Status Audit(StoreTransaction& tx, const AuditRow& entry) {
-  LogInfo(entry.event, {{"object", entry.object}, {"actor", entry.actor}, {"after", entry.new_value}});
+  tx.AfterCommit([entry] {
+    LogInfo(entry.event, {{"object", entry.object}, {"actor", entry.actor}, {"after", entry.new_value}});
+  });
   return AuditTable(tx).Add(entry);
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/signed_metadata.h"
+#include "common/log/log.h"
 #include "common/status/status.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/release_table.h"
@@ -79,13 +80,16 @@ absl::StatusOr<int> Orders::RefreshExpiring(StoreTransaction& tx, int64_t now, i
   AssignmentTable table(tx);
   const int64_t lifetime = absl::ToInt64Seconds(options_.lifetime);
   ASSIGN_OR_RETURN(const std::vector<AssignmentRow> expiring, table.Expiring(now + lifetime / 3, limit));
+  int refreshed = 0;
   for (const AssignmentRow& row : expiring) {
     ASSIGN_OR_RETURN(const UnitRow before, UnitTable(tx).Get(row.unit, /*lock=*/true));
     UnitRow unit = before;
-    ASSIGN_OR_RETURN(const DsseEnvelope envelope, ParseDsse(row.envelope));
+    const DsseEnvelope envelope = ParseDsse(row.envelope).value_or(DsseEnvelope{});
     release::v1::Assignment assignment;
-    if (!assignment.ParseFromString(envelope.payload)) {
-      return absl::DataLossError(absl::StrCat("the stored assignment of unit ", unit.unit_id, " cannot be read"));
+    if (envelope.payload.empty() || !assignment.ParseFromString(envelope.payload)) {
+      // The others must not wait for it.
+      LogError("the stored assignment of a unit cannot be read; order it anew", {{"unit", unit.unit_id}});
+      continue;
     }
     unit.desired_sequence = std::max(unit.desired_sequence, unit.reported_sequence) + 1;
     assignment.set_sequence(static_cast<uint64_t>(unit.desired_sequence));
@@ -97,8 +101,9 @@ absl::StatusOr<int> Orders::RefreshExpiring(StoreTransaction& tx, int64_t now, i
                                .expires = now + lifetime,
                                .envelope = std::move(sealed)}));
     RETURN_IF_ERROR(UnitTable(tx).Save(before, unit));
+    ++refreshed;
   }
-  return static_cast<int>(expiring.size());
+  return refreshed;
 }
 
 }  // namespace tandem::fleet

@@ -66,6 +66,7 @@ absl::Status Publisher::Note(const std::vector<Published>& orders, int64_t now) 
 absl::StatusOr<int> Publisher::PublishSome(int64_t now) {
   ASSIGN_OR_RETURN(std::vector<Published> claimed, Claim(now));
   if (claimed.empty()) return 0;
+  const absl::Duration begin = clock_.Monotonic();
   auto answers = std::make_shared<Answers>();
   answers->missing = claimed.size();
   answers->orders = std::move(claimed);
@@ -75,8 +76,11 @@ absl::StatusOr<int> Publisher::PublishSome(int64_t now) {
       answers->orders[i].status = status;
       if (--answers->missing == 0) answers->wake.notify_all();
     };
-    Published& order = answers->orders[i];
-    if (order.documents.empty()) {
+    const Published& order = answers->orders[i];
+    // A machine that stood still: the claim may be another's by now, and what is newer published already.
+    if (clock_.Monotonic() - begin > options_.claim / 2) {
+      done(absl::DeadlineExceededError("this controller stood still; somebody else publishes it"));
+    } else if (order.documents.empty()) {
       link_.ClearDesired(order.unit_id, done);
     } else {
       link_.PublishDesired(order.unit_id, order.documents, done);

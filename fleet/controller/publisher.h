@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/time/clock.h"
 #include "fleet/controller/documents.h"
 #include "fleet/messaging/unit_link.h"
 #include "fleet/store/attempt_table.h"
@@ -34,8 +35,8 @@ struct PublisherOptions {
 // Not thread-safe, but for what the link calls back.
 class Publisher {
  public:
-  Publisher(Store& store, Documents& documents, UnitLink& link, PublisherOptions options)
-      : store_(store), documents_(documents), link_(link), options_(std::move(options)) {}
+  Publisher(Store& store, Documents& documents, UnitLink& link, PublisherOptions options, Clock& clock = Clock::Real())
+      : store_(store), documents_(documents), link_(link), options_(std::move(options)), clock_(clock) {}
 
   // Claims, publishes and waits for the broker's answers; returns how many orders it has brought there. `now`: seconds.
   absl::StatusOr<int> PublishSome(int64_t now);
@@ -63,6 +64,7 @@ class Publisher {
   Documents& documents_;
   UnitLink& link_;
   const PublisherOptions options_;
+  Clock& clock_;
 };
 
 }  // namespace tandem::fleet

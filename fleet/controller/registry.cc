@@ -71,29 +71,36 @@ absl::StatusOr<bool> Registry::Register(StoreTransaction& tx, const UnitRegistra
                              .object = absl::StrCat("unit/", unit_id),
                              .old_value = known.ok() ? AttributesJson(known->attributes) : "",
                              .new_value = AttributesJson(record.attributes)}));
-  RETURN_IF_ERROR(Join(tx, record.row, record.attributes, now));
+  RETURN_IF_ERROR(Join(tx, record.row, record.attributes, /*reinstated=*/false, now));
   return made;
 }
 
-absl::Status Registry::Join(StoreTransaction& tx, const UnitRow& unit, const UnitAttributes& attributes, int64_t now) {
+absl::Status Registry::Join(StoreTransaction& tx, const UnitRow& unit, const UnitAttributes& attributes,
+                            bool reinstated, int64_t now) {
   ASSIGN_OR_RETURN(const std::vector<RolloutRow> rollouts, RolloutTable(tx).Active());
   for (const RolloutRow& rollout : rollouts) {
     ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(rollout));
     const int last = spec.rings_size() - 1;
+    // Whoever fills the last ring takes this rollout's lock when it is done, and then looks for newcomers once more.
+    if (rollout.state == RolloutState::kFilling && rollout.ring == last) {
+      RETURN_IF_ERROR(RolloutTable(tx).Lock(rollout));
+    }
     const bool past_filling =
         rollout.state == RolloutState::kComplete || (rollout.state == RolloutState::kRolling && rollout.ring == last);
     if (!past_filling || !spec.join()) continue;
     ASSIGN_OR_RETURN(const RingTarget target, RingTarget::Parse(spec, last));
     if (!target.Matches(attributes)) continue;
     AttemptTable attempts(tx);
-    ASSIGN_OR_RETURN(const bool member, attempts.IsMember(rollout.number, unit.number));
-    if (member) continue;
+    ASSIGN_OR_RETURN(const std::optional<AttemptRow> newest, attempts.OfUnitInRollout(unit.number, rollout.number));
+    // Again, when a revocation ended what it had.
+    const bool again = reinstated && newest.has_value() && newest->state == AttemptState::kSuperseded;
+    if (newest.has_value() && !again) continue;
     RETURN_IF_ERROR(attempts
                         .Add({.rollout = rollout.number,
                               .ring = last,
                               .unit = unit.number,
-                              .reason = "joined the target",
-                              .tries = 1,
+                              .reason = again ? "the unit was reinstated" : "joined the target",
+                              .tries = again ? newest->tries + 1 : 1,
                               .created_at = now,
                               .changed_at = now})
                         .status());
@@ -118,6 +125,10 @@ absl::Status Registry::SetRevoked(StoreTransaction& tx, const std::string& unit_
     RETURN_IF_ERROR(orders_.Give(tx, unit, {}, now));
   }
   RETURN_IF_ERROR(units.Save(before, unit));
+  if (!revoked) {
+    ASSIGN_OR_RETURN(const UnitRecord record, units.GetRecord(unit_id));
+    RETURN_IF_ERROR(Join(tx, record.row, record.attributes, /*reinstated=*/true, now));
+  }
   return Audit(tx, {.at = now,
                     .actor = actor,
                     .event = revoked ? "unit.revoked" : "unit.reinstated",

@@ -31,7 +31,8 @@ class Registry {
                           const std::string& actor, int64_t now);
 
  private:
-  absl::Status Join(StoreTransaction& tx, const UnitRow& unit, const UnitAttributes& attributes, int64_t now);
+  absl::Status Join(StoreTransaction& tx, const UnitRow& unit, const UnitAttributes& attributes, bool reinstated,
+                    int64_t now);
 
   Orders& orders_;
 };

@@ -128,12 +128,14 @@ absl::Status ReportIntake::Take(StoreTransaction& tx, const UnitMessage& message
 
 absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
                                      ReportReplies& replies) {
-  const bool was_online = unit.online;
+  const bool was_away = !unit.online || unit.stale;
   switch (message.kind) {
     case UnitMessage::Kind::kPresence:
       if (OrderOf(message) <= unit.presence) return absl::OkStatus();
       unit.presence = OrderOf(message);
       unit.online = std::get<unit::v1::Presence>(message.payload).online();
+      // It said goodbye: it is not missed.
+      unit.stale = unit.stale && unit.online;
       if (!unit.online) return absl::OkStatus();
       break;
     case UnitMessage::Kind::kReported:
@@ -149,7 +151,7 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
   }
   unit.last_seen = now;
   unit.stale = false;
-  if (!was_online && unit.online && unit.attempt != 0) {
+  if (was_away && unit.online && unit.attempt != 0) {
     return StepAttempt(tx, unit, AttemptEvent::kOnline, std::nullopt, "", now);
   }
   return absl::OkStatus();
@@ -160,8 +162,8 @@ absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage&
   unit.reported = OrderOf(message);
   // Its presence came before anybody knew it.
   if (unit.presence == MessageOrder{}) unit.online = true;
-  RETURN_IF_ERROR(PublishAgainIfMissed(tx, now, unit));
   const auto& reported = std::get<unit::v1::Reported>(message.payload);
+  RETURN_IF_ERROR(PublishAgainIfMissed(tx, SequenceOf(reported), now, unit));
   const std::string bytes = Serialize(reported);
   const int64_t hash = HashOf(bytes);
   if (hash == unit.reported_hash) return absl::OkStatus();
@@ -188,11 +190,12 @@ absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage&
 }
 
 // Whatever the broker was told, the unit does not have it: a broker that lost its store, say.
-absl::Status ReportIntake::PublishAgainIfMissed(StoreTransaction& tx, int64_t now, UnitRow& unit) {
-  if (!unit.online || unit.desired_sequence == 0 || unit.published_sequence != unit.desired_sequence ||
-      unit.reported_sequence >= unit.desired_sequence || now - unit.published_at < kPublishAgainSeconds) {
-    return absl::OkStatus();
-  }
+absl::Status ReportIntake::PublishAgainIfMissed(StoreTransaction& tx, int64_t sequence, int64_t now, UnitRow& unit) {
+  const bool missed = unit.online && unit.desired_sequence != 0 && unit.published_sequence == unit.desired_sequence &&
+                      sequence < unit.desired_sequence;
+  // One that it has accepted just now, and that is not the newest, came after the newest: at once.
+  const bool older_came_later = sequence > unit.reported_sequence;
+  if (!missed || (!older_came_later && now - unit.published_at < kPublishAgainSeconds)) return absl::OkStatus();
   unit.published_at = now;
   return AssignmentTable(tx).Enqueue(unit.number, unit.desired_sequence);
 }

@@ -58,7 +58,7 @@ class ReportIntake {
   absl::Status TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
                          ReportReplies& replies);
   absl::Status TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
-  absl::Status PublishAgainIfMissed(StoreTransaction& tx, int64_t now, UnitRow& unit);
+  absl::Status PublishAgainIfMissed(StoreTransaction& tx, int64_t sequence, int64_t now, UnitRow& unit);
   absl::Status TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
   absl::Status TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
                            ReportReplies& replies);

@@ -85,14 +85,45 @@ absl::StatusOr<std::vector<RingMember>> ChooseMembers(StoreTransaction& tx, cons
   return members;
 }
 
-absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const v1::RolloutSpec& spec,
-                                 const std::string& release_digest, int64_t now) {
+absl::StatusOr<int64_t> JoinNewcomers(StoreTransaction& tx, const RolloutRow& rollout, const v1::RolloutSpec& spec,
+                                      int64_t last_unit, int64_t now) {
+  if (rollout.ring + 1 != spec.rings_size()) return 0;
+  ASSIGN_OR_RETURN(const RingTarget target, RingTarget::Parse(spec, static_cast<int>(rollout.ring)));
+  std::vector<int64_t> newcomers;
+  int64_t after = last_unit;
+  for (bool more = true; more;) {
+    more = false;
+    RETURN_IF_ERROR(UnitTable(tx).Scan(after, kPage, [&](UnitRecord&& unit) {
+      more = true;
+      after = unit.row.number;
+      if (!unit.row.revoked && target.Matches(unit.attributes)) newcomers.push_back(unit.row.number);
+    }));
+  }
+  int64_t joined = 0;
+  for (const int64_t unit : newcomers) {
+    ASSIGN_OR_RETURN(const std::optional<int64_t> number, AttemptTable(tx).Add({.rollout = rollout.number,
+                                                                                .ring = rollout.ring,
+                                                                                .unit = unit,
+                                                                                .reason = "joined the target",
+                                                                                .tries = 1,
+                                                                                .created_at = now,
+                                                                                .changed_at = now}));
+    joined += number.has_value() ? 1 : 0;
+  }
+  return joined;
+}
+
+absl::StatusOr<FilledRing> FillRing(Store& store, const RolloutRow& rollout, const v1::RolloutSpec& spec,
+                                    const std::string& release_digest, int64_t now) {
   std::vector<RingMember> members;
+  FilledRing filled;
   int64_t stored = 0;
   const absl::Status read = store.Read("choose the members of a ring", [&](StoreTransaction& tx) -> absl::Status {
     // Of this ring too: what an earlier, unfinished filling has made.
     std::unordered_set<int64_t> taken;
     stored = 0;
+    RETURN_IF_ERROR(tx.sql.Query("SELECT COALESCE(MAX(number), 0) FROM units", {},
+                                 [&](const SqlRow& row) { filled.last_unit = row.Int(0); }));
     RETURN_IF_ERROR(tx.sql.Query("SELECT unit, ring FROM attempts WHERE rollout = ?1 AND kind = 0", {rollout.number},
                                  [&](const SqlRow& row) {
                                    taken.insert(row.Int(0));
@@ -129,7 +160,8 @@ absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const 
     RETURN_IF_ERROR(written);
     made += of_these;
   }
-  return stored + made;
+  filled.members = stored + made;
+  return filled;
 }
 
 }  // namespace tandem::fleet

@@ -33,10 +33,20 @@ absl::StatusOr<std::vector<RingMember>> ChooseMembers(StoreTransaction& tx, cons
                                                       const std::string& release_digest, int ring,
                                                       const IsTaken& is_taken);
 
-// Makes the attempts of ring `rollout.ring`, in transactions of some hundred, and returns how many members it has. May
-// be cut off anywhere and done again: whoever is a member stays one.
-absl::StatusOr<int64_t> FillRing(Store& store, const RolloutRow& rollout, const v1::RolloutSpec& spec,
-                                 const std::string& release_digest, int64_t now);
+struct FilledRing {
+  int64_t members = 0;
+  // The highest number of a unit when the fleet was read.
+  int64_t last_unit = 0;
+};
+
+// Makes the attempts of ring `rollout.ring`, in transactions of some hundred. May be cut off anywhere and done again:
+// whoever is a member stays one.
+absl::StatusOr<FilledRing> FillRing(Store& store, const RolloutRow& rollout, const v1::RolloutSpec& spec,
+                                    const std::string& release_digest, int64_t now);
+
+// Units above number `last_unit` become members of the last ring, when that is the one being filled; returns how many.
+absl::StatusOr<int64_t> JoinNewcomers(StoreTransaction& tx, const RolloutRow& rollout, const v1::RolloutSpec& spec,
+                                      int64_t last_unit, int64_t now);
 
 }  // namespace tandem::fleet
 

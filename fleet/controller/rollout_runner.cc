@@ -27,7 +27,10 @@ namespace {
 constexpr int kBatch = 250;
 // Members that are looked at for one batch, when many wait for something.
 constexpr int kSearch = 1000;
+// Of a unit, newest first: more rollouts than pass over one unit at a time.
+constexpr int kAttemptsLookedAt = 20;
 constexpr int64_t kMilli = 1000;
+constexpr char kWaysBack[] = "; ways back: ";
 
 using Stops = std::vector<std::pair<int64_t, TargetExpression>>;
 
@@ -74,6 +77,11 @@ int64_t RefillTokens(RolloutRow& rollout, double per_minute, int64_t now) {
   }
   rollout.tokens_at = now;
   return rollout.tokens_milli / kMilli;
+}
+
+// A unit that went without a goodbye is away as one that said it.
+AttemptEvent OrderedEvent(const UnitRow& unit) {
+  return unit.online && !unit.stale ? AttemptEvent::kOrdered : AttemptEvent::kOrderedOffline;
 }
 
 PlaneReleases WithPlanes(PlaneReleases planes, PlaneSet which, const PlaneReleases& from) {
@@ -226,9 +234,13 @@ absl::StatusOr<bool> RolloutRunner::Start(View& view, int64_t now) {
 }
 
 absl::StatusOr<bool> RolloutRunner::Fill(View& view, int64_t now) {
-  ASSIGN_OR_RETURN(const int64_t members, FillRing(store_, view.rollout, view.spec, view.release->row.digest, now));
+  ASSIGN_OR_RETURN(const FilledRing filled, FillRing(store_, view.rollout, view.spec, view.release->row.digest, now));
   const absl::Status written = store_.Write("begin a ring", [&](StoreTransaction& tx) -> absl::Status {
     RolloutTable table(tx);
+    RETURN_IF_ERROR(table.Lock(view.rollout));
+    // Who came after the fleet was read; who comes after this transaction joins by itself.
+    ASSIGN_OR_RETURN(const int64_t joined, JoinNewcomers(tx, view.rollout, view.spec, filled.last_unit, now));
+    const int64_t members = filled.members + joined;
     ASSIGN_OR_RETURN(const RingRow ring, table.GetRing(view.rollout.number, view.rollout.ring));
     RingRow after = ring;
     after.state = RingState::kRolling;
@@ -381,6 +393,12 @@ absl::StatusOr<bool> RolloutRunner::OrderOne(StoreTransaction& tx, const View& v
     return exclude(std::string(eligible.message()));
   }
   UnitRow unit = before;
+  ASSIGN_OR_RETURN(const int64_t newer, NewerRollout(tx, view, attempt.unit));
+  if (newer != 0) {
+    RETURN_IF_ERROR(
+        StepAttempt(tx, attempt, AttemptEvent::kSupersede, absl::StrCat("rollout ", newer, " is newer"), now).status());
+    return false;
+  }
   if (unit.attempt != 0) {
     ASSIGN_OR_RETURN(AttemptRow open, attempts.Get(unit.attempt, /*lock=*/true));
     if (IsOpen(open.state)) {
@@ -388,12 +406,6 @@ absl::StatusOr<bool> RolloutRunner::OrderOne(StoreTransaction& tx, const View& v
       const bool same_planes = (other.planes & view.rollout.planes) != 0;
       if (!same_planes) {
         ++waiting[absl::StrCat("busy with rollout ", other.number)];
-        return false;
-      }
-      if (other.number > view.rollout.number) {
-        RETURN_IF_ERROR(
-            StepAttempt(tx, attempt, AttemptEvent::kSupersede, absl::StrCat("rollout ", other.number, " is newer"), now)
-                .status());
         return false;
       }
       RETURN_IF_ERROR(StepAttempt(tx, open, AttemptEvent::kSupersede,
@@ -414,8 +426,7 @@ absl::StatusOr<bool> RolloutRunner::OrderOne(StoreTransaction& tx, const View& v
                                now));
   attempt.sequence = unit.desired_sequence;
   RETURN_IF_ERROR(attempts.Save(queued, attempt));
-  RETURN_IF_ERROR(
-      StepAttempt(tx, attempt, unit.online ? AttemptEvent::kOrdered : AttemptEvent::kOrderedOffline, "", now).status());
+  RETURN_IF_ERROR(StepAttempt(tx, attempt, OrderedEvent(unit), "", now).status());
   unit.attempt = attempt.number;
   RETURN_IF_ERROR(units.Save(before, unit));
   return true;
@@ -447,8 +458,9 @@ absl::StatusOr<int64_t> RolloutRunner::OrderBack(StoreTransaction& tx, const Vie
     return absl::InternalError(absl::StrCat("unit ", unit.unit_id, " was ordered back already"));
   }
   attempt.number = *number;
+  ASSIGN_OR_RETURN(const PlaneReleases back, WhereBack(tx, view, forward, now));
   const PlaneReleases planes = again ? WithRelease(unit.desired, view.rollout.planes, view.rollout.release)
-                                     : WithPlanes(unit.desired, view.rollout.planes, forward.before);
+                                     : WithPlanes(unit.desired, view.rollout.planes, back);
   // The conditions for going forward do not hold a unit from going back.
   RETURN_IF_ERROR(orders_.Give(tx, unit,
                                {.planes = planes,
@@ -459,8 +471,15 @@ absl::StatusOr<int64_t> RolloutRunner::OrderBack(StoreTransaction& tx, const Vie
   const AttemptRow queued = attempt;
   attempt.sequence = unit.desired_sequence;
   RETURN_IF_ERROR(attempts.Save(queued, attempt));
-  RETURN_IF_ERROR(
-      StepAttempt(tx, attempt, unit.online ? AttemptEvent::kOrdered : AttemptEvent::kOrderedOffline, "", now).status());
+  if (!again && back == PlaneReleases{}) {
+    // What it has not begun it will not find any more; what it has, it keeps.
+    const std::string why = forward.state == AttemptState::kOffline
+                                ? "the order was taken away before the unit saw it"
+                                : "nothing that it had before may be ordered: it keeps what it runs";
+    RETURN_IF_ERROR(StepAttempt(tx, attempt, AttemptEvent::kNotEligible, why, now).status());
+  } else {
+    RETURN_IF_ERROR(StepAttempt(tx, attempt, OrderedEvent(unit), "", now).status());
+  }
   unit.attempt = attempt.number;
   RETURN_IF_ERROR(units.Save(before, unit));
   return attempt.number;
@@ -520,6 +539,11 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
     finding.ring_after.reason = decision.reason;
     finding.ring_after.evidence = Evidence(decision, counts, policy);
     finding.outcome = decision.outcome;
+    ASSIGN_OR_RETURN(const std::string late, FailedAfterPromotion(tx, view));
+    if (!late.empty()) {
+      finding.outcome = GateOutcome::kAbort;
+      finding.ring_after.reason = late;
+    }
     // Paused: it waits for an operator.
     if (finding.outcome == GateOutcome::kPromote && view.rollout.paused) finding.outcome = GateOutcome::kHold;
     finding.reason = decision.reason;
@@ -549,6 +573,44 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
   });
   RETURN_IF_ERROR(written);
   return finding.outcome != GateOutcome::kHold;
+}
+
+absl::StatusOr<std::string> RolloutRunner::FailedAfterPromotion(StoreTransaction& tx, const View& view) {
+  for (int ring = 0; ring < view.rollout.ring; ++ring) {
+    const GatePolicy policy = PolicyOf(view.spec.rings(ring).gate());
+    if (policy.failure_policy != GatePolicy::FailurePolicy::kAny) continue;
+    ASSIGN_OR_RETURN(const int64_t failed, Counter(tx, RingCounterPrefix(view.rollout.number, ring) + "failed"));
+    if (failed < policy.failure_threshold) continue;
+    return absl::StrCat("ring ", view.spec.rings(ring).name(), ", promoted before, has ", failed,
+                        failed == 1 ? " failed unit by now; " : " failed units by now; ", policy.failure_threshold,
+                        " aborts");
+  }
+  return std::string();
+}
+
+absl::StatusOr<PlaneReleases> RolloutRunner::WhereBack(StoreTransaction& tx, const View& view,
+                                                       const AttemptRow& forward, int64_t now) {
+  PlaneReleases back = WithPlanes({}, view.rollout.planes, forward.before);
+  for (int64_t& release : back) {
+    if (release == 0) continue;
+    ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(release));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> opened, documents_.Release(tx, release));
+    // Units would refuse it, or nobody may have it any more.
+    if (head.frozen || !documents_.CheckAssignable(*opened, now).ok()) release = 0;
+  }
+  return back;
+}
+
+absl::StatusOr<int64_t> RolloutRunner::NewerRollout(StoreTransaction& tx, const View& view, int64_t unit) {
+  ASSIGN_OR_RETURN(const std::vector<AttemptRow> attempts, AttemptTable(tx).OfUnit(unit, kAttemptsLookedAt));
+  for (const AttemptRow& attempt : attempts) {
+    if (attempt.rollout <= view.rollout.number || attempt.kind != AttemptKind::kForward) continue;
+    if (!MayHaveRelease(attempt.state)) continue;
+    ASSIGN_OR_RETURN(const RolloutRow other, RolloutTable(tx).Get(attempt.rollout));
+    const bool taken_back = other.state == RolloutState::kAborting || other.state == RolloutState::kAborted;
+    if ((other.planes & view.rollout.planes) != 0 && !taken_back) return other.number;
+  }
+  return 0;
 }
 
 absl::StatusOr<bool> RolloutRunner::OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit) {
@@ -599,6 +661,8 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   take_back_after_[view.rollout.number] = left == 0 ? 0 : last;
   // Once more from the beginning, so that none was passed over.
   if (left != 0 || from != 0) return true;
+  // Why it was aborted, which stays when it is over.
+  const std::string cause = view.rollout.reason.substr(0, view.rollout.reason.find(kWaysBack));
   int64_t unpublished = 0;
   const absl::Status read = store_.Read("see whether the ways back are published", [&](StoreTransaction& tx) {
     return tx.sql.Query(
@@ -607,10 +671,18 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
         {view.rollout.number}, [&](const SqlRow& row) { unpublished = row.Int(0); });
   });
   RETURN_IF_ERROR(read);
-  if (unpublished != 0) return false;
+  if (unpublished != 0) {
+    const std::string reason = absl::StrCat(cause, kWaysBack, unpublished, " to be published");
+    if (reason == view.rollout.reason) return false;
+    const absl::Status told = store_.Write("tell why an abort takes time", [&](StoreTransaction& tx) {
+      return RolloutTable(tx).Tell(view.rollout, reason, now);
+    });
+    RETURN_IF_ERROR(told);
+    return false;
+  }
   const absl::Status written_2 = store_.Write("end an abort", [&](StoreTransaction& tx) {
     View copy = view;
-    return Step(tx, copy, RolloutEvent::kTakenBack, view.rollout.reason, now);
+    return Step(tx, copy, RolloutEvent::kTakenBack, cause, now);
   });
   RETURN_IF_ERROR(written_2);
   return true;

@@ -63,6 +63,13 @@ class RolloutRunner {
   absl::StatusOr<int64_t> OrderBack(StoreTransaction& tx, const View& view, const AttemptRow& forward, AttemptKind kind,
                                     int64_t now);
 
+  // Why a ring that was promoted aborts after all: its units fail late. Empty: none does.
+  static absl::StatusOr<std::string> FailedAfterPromotion(StoreTransaction& tx, const View& view);
+  // What a unit had in the rollout's planes before, as far as it may be ordered to it.
+  absl::StatusOr<PlaneReleases> WhereBack(StoreTransaction& tx, const View& view, const AttemptRow& forward,
+                                          int64_t now);
+  // A newer rollout that ordered the unit in one of the same planes and was not taken back; 0: none.
+  static absl::StatusOr<int64_t> NewerRollout(StoreTransaction& tx, const View& view, int64_t unit);
   // Whether the unit's newest attempt is of another rollout that has a plane of this one.
   static absl::StatusOr<bool> OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit);
 

@@ -93,6 +93,7 @@ absl::Status Store::RunOnce(SqlConnection& connection, bool write, const Work& w
     status = work(tx);
     if (status.ok()) status = tx.WriteCounts();
     if (status.ok()) status = connection.Commit();
+    if (status.ok()) tx.Committed();
   }
   if (!status.ok()) connection.Rollback();
   return status;

@@ -40,9 +40,16 @@ class StoreTransaction {
   }
   absl::Status WriteCounts();
 
+  // Runs `done` once all of this is durable; never, when it fails.
+  void AfterCommit(std::function<void()> done) { after_commit_.push_back(std::move(done)); }
+  void Committed() {
+    for (const auto& done : after_commit_) done();
+  }
+
   SqlConnection& sql;
 
  private:
+  std::vector<std::function<void()>> after_commit_;
   std::map<std::string, int64_t> counts_;
 };
 

@@ -213,5 +213,33 @@ TEST_F(ReportIntakeTest, AHeartbeatOfAUnitThatMissedItsOrderHasItPublishedAgain)
   EXPECT_EQ(queued(), 0);
 }
 
+TEST_F(ReportIntakeTest, AnOlderOrderThatReachedTheUnitLaterIsAnsweredWithTheNewestAtOnce) {
+  Take(Presence(2, true));
+  ASSERT_TRUE(fleet_.RunUntil([&] { return fleet_.Row("u000").published_sequence == 1; }, 5));
+  fleet_.Write([&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const UnitRow before, UnitTable(tx).Get("u000", /*lock=*/true));
+    UnitRow unit = before;
+    unit.desired_sequence = 9;
+    unit.published_sequence = 9;
+    unit.published_at = fleet_.now;
+    return UnitTable(tx).Save(before, unit);
+  });
+  const auto queued = [&] {
+    int64_t length = 0;
+    fleet_.Write([&](StoreTransaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(length, AssignmentTable(tx).QueueLength());
+      return absl::OkStatus();
+    });
+    return length;
+  };
+  unit::v1::Reported reported;
+  reported.set_phase("Preparing");
+  Take(FakeUnitLink::Message("u000", 7, 3, reported));
+  EXPECT_EQ(queued(), 0);
+  reported.set_sequence(8);
+  Take(FakeUnitLink::Message("u000", 7, 4, reported));
+  EXPECT_EQ(queued(), 1);
+}
+
 }  // namespace
 }  // namespace tandem::fleet

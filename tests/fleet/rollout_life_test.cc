@@ -6,6 +6,8 @@
 
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
+#include "fleet/controller/ring_filler.h"
+#include "fleet/controller/rollout_spec.h"
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "tests/fleet/fleet_under_test.h"
@@ -511,6 +513,103 @@ TEST(RolloutLifeTest, AnAssignmentIsSignedAnewBeforeItExpiresAndStartsNothing) {
   EXPECT_EQ(after.attempt(), before.attempt());
   EXPECT_GT(after.expires().seconds(), before.expires().seconds());
   EXPECT_EQ(fleet.unit("u000").orders.size(), orders);
+}
+
+TEST(RolloutLifeTest, ACanaryThatFailsAfterItsPromotionStillAborts) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 40);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  const int64_t rollout = fleet.Roll(r2);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.View(rollout).ring() == 1; }));
+  for (auto& [unit_id, unit] : fleet.units()) {
+    if (unit.orders.size() == 2) unit.falls_back_at = fleet.now + 1;
+  }
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "aborted"; }));
+  EXPECT_THAT(fleet.View(rollout).reason(), HasSubstr("ring canary, promoted before, has"));
+  fleet.Run(20);
+  EXPECT_EQ(fleet.UnitsAt(r1), 40);
+}
+
+TEST(RolloutLifeTest, AUnitThatIsRegisteredWhileTheLastRingIsFilledIsAMember) {
+  FleetUnderTest fleet;
+  Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings();
+  const int64_t rollout = fleet.Roll(spec);
+  const int64_t last = fleet.Row("u009").number;
+  fleet.AddUnits(1);
+  fleet.Write([&](StoreTransaction& tx) -> absl::Status {
+    // The fleet was read before the eleventh came.
+    ASSIGN_OR_RETURN(const RolloutRow row, RolloutTable(tx).Get(rollout));
+    ASSIGN_OR_RETURN(const v1::RolloutSpec stored, ReadSpec(row));
+    EXPECT_EQ(*JoinNewcomers(tx, row, stored, last, fleet.now), 1);
+    EXPECT_EQ(*JoinNewcomers(tx, row, stored, last, fleet.now), 0);
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "complete"; }));
+  EXPECT_EQ(fleet.UnitsAt(r2), 11);
+}
+
+TEST(RolloutLifeTest, AReinstatedUnitGetsWhatTheOthersHave) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 5);
+  const auto revoke = [&](bool revoked) {
+    fleet.Write([&](StoreTransaction& tx) {
+      return fleet.registry->SetRevoked(tx, "u001", revoked, "test", "test", fleet.now);
+    });
+  };
+  fleet.SetOnline("u002", false);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings();
+  const int64_t rollout = fleet.Roll(spec);
+  ASSERT_TRUE(
+      fleet.RunUntil([&] { return fleet.Count(rollout, 0, "asked") + fleet.Count(rollout, 0, "updating") > 0; }));
+  revoke(true);
+  fleet.Run(5);
+  EXPECT_FALSE(fleet.Retained("u001").has_value());
+  revoke(false);
+  fleet.SetOnline("u001", true);
+  EXPECT_TRUE(fleet.RunUntil([&] { return fleet.Retained("u001").has_value(); }, 20));
+  EXPECT_EQ(HexEncode(fleet.Retained("u001")->planes(0).release_digest()), r2);
+}
+
+TEST(RolloutLifeTest, AUnitThatWentWithoutAGoodbyeIsAwayAndNotSilent) {
+  FleetUnderTest fleet;
+  Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  fleet.Write([&](StoreTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(tx.sql.Run("UPDATE units SET stale = 1 WHERE unit_id = 'u003'", {}).status());
+    tx.Count("stale", 1);
+    return absl::OkStatus();
+  });
+  fleet.Behave(
+      "r2", [](const SimulatedUnit& unit) { return unit.unit_id == "u003" ? Behaviour::kSilent : Behaviour::kGood; });
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings();
+  const int64_t rollout = fleet.Roll(spec);
+  fleet.Run(60);
+  EXPECT_EQ(fleet.State(rollout), "rolling");
+  EXPECT_EQ(fleet.Count(rollout, 0, "offline"), 1);
+  EXPECT_EQ(fleet.Count(rollout, 0, "failed"), 0);
+}
+
+TEST(RolloutLifeTest, NobodyIsOrderedBackToAFrozenRelease) {
+  FleetUnderTest fleet;
+  const std::string r1 = Begin(fleet, 10);
+  const std::string r2 = fleet.Import("r2", "2.0.0");
+  v1::RolloutSpec spec = FleetUnderTest::Spec(r2);
+  spec.add_rings();
+  const int64_t rollout = fleet.Roll(spec);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "complete"; }));
+  fleet.Write([&](StoreTransaction& tx) { return ReleaseTable(tx).SetFrozen(1, true, "worse"); });
+  ASSERT_TRUE(fleet.Change(rollout, "abort").ok());
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "aborted"; }));
+  fleet.Run(10);
+  EXPECT_EQ(fleet.UnitsAt(r1), 0);
+  EXPECT_EQ(fleet.Count(rollout, 0, "rollback/excluded"), 10);
+  EXPECT_THAT(fleet.AttemptsOf("u000").at(0).reason, HasSubstr("it keeps what it runs"));
 }
 
 TEST(RolloutLifeTest, AKeyThatIsNoMoreTrustedOrdersNothing) {
