@@ -1,8 +1,9 @@
 // Reads a YAML file into a protobuf message that is its schema.
 //
 // Unknown keys, wrong types and impossible values are refused with "file:line: what is wrong; how to mend it".
-// google.protobuf.Duration is written "30s", "5m", "1h30m", Timestamp "2026-12-01T22:00:00Z"; enum values by name, in any case; bytes as text.
-// A field whose leading comment in the .proto has "(required)" must be there: the caller checks that with Require().
+// google.protobuf.Duration is written "30s", "5m", "1h30m", Timestamp "2026-12-01T22:00:00Z"; enum values by name, in
+// any case; bytes as text. A field whose leading comment in the .proto has "(required)" must be there: the caller
+// checks that with Require().
 #ifndef TANDEM_COMMON_CONFIG_YAML_CONFIG_H_
 #define TANDEM_COMMON_CONFIG_YAML_CONFIG_H_
 

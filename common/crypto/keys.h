@@ -84,9 +84,9 @@ absl::Status SavePrivateKey(const PrivateKey& key, const std::string& path);
 // The same for any secret text.
 absl::Status SaveSecret(std::string_view text, const std::string& path);
 absl::StatusOr<PrivateKey> LoadPrivateKey(const std::string& path);
-// A path, or the URI of a key that stays where it is, as OpenSSL's OSSL_STORE takes it: "pkcs11:token=fleet;object=online"
-// with a PKCS#11 provider in openssl.cnf, or "file:/…". INVALID_ARGUMENT: nothing there, several keys, or no key that
-// signs with Ed25519 or ECDSA P-256.
+// A path, or the URI of a key that stays where it is, as OpenSSL's OSSL_STORE takes it:
+// "pkcs11:token=fleet;object=online" with a PKCS#11 provider in openssl.cnf, or "file:/…". INVALID_ARGUMENT: nothing
+// there, several keys, or no key that signs with Ed25519 or ECDSA P-256.
 absl::StatusOr<PrivateKey> LoadSigningKey(const std::string& path_or_uri);
 // A PEM file with a public key, or with a private key whose public half is taken.
 absl::StatusOr<PublicKey> LoadPublicKey(const std::string& path);
