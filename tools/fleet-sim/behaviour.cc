@@ -103,6 +103,7 @@ std::vector<Step> Behaviour::Update(const UpdateOf& update) const {
   // Preparing begins at once, the rest is even: one part for each state, one for the end.
   const absl::Duration part = time / 4;
   std::vector<Step> steps;
+  steps.reserve(std::size(kBeforeTrial) + 2);
   for (const char* state : kBeforeTrial) steps.push_back(Feedback(state, steps.empty() ? absl::ZeroDuration() : part));
   if (outcome == Outcome::kFail) {
     steps.push_back(Feedback("reverting", part / 2));

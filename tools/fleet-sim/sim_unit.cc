@@ -135,7 +135,9 @@ class SimUnit::Awake : public MqttPublisher {
   void AddComponents(const PlaneIndexes& runs, bool installing,
                      google::protobuf::RepeatedPtrField<unit::v1::ComponentReport>& reports) const {
     const std::string& hardware = world_.behaviour.Choose(world_.options.hardware, "hardware", unit_.number_);
-    for (const auto& [type, version] : world_.options.components) {
+    for (const auto& component : world_.options.components) {
+      const auto& type = component.first;
+      const auto& version = component.second;
       const auto brings = [&](ReleaseIndex index) {
         return index != 0 && std::ranges::any_of(world_.catalog.at(index).document.components(),
                                                  [&](const auto& it) { return it.component_type() == type; });

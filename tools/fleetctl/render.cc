@@ -48,7 +48,7 @@ std::string TagsText(const google::protobuf::Map<std::string, std::string>& tags
 std::string Size(uint64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB"};
   int unit = 0;
-  for (; bytes >= 10 * 1024 && unit < 3; ++unit) bytes /= 1024;
+  for (; bytes >= uint64_t{10} * 1024 && unit < 3; ++unit) bytes /= 1024;
   return absl::StrCat(bytes, " ", kUnits[unit]);
 }
 
