@@ -112,6 +112,7 @@ struct MqttClient::Impl {
         handlers(std::move(impl_handlers)),
         endpoint(std::move(impl_endpoint)),
         client(endpoint.uri, options.client_id, mqtt::create_options(MQTTVERSION_5, options.max_in_flight + kAside)) {
+    FillConnectOptions();
     client.set_message_callback([this](const mqtt::const_message_ptr& message) {
       if (message == nullptr || silent) return;
       handlers.message({.topic = message->get_topic(),
@@ -133,9 +134,8 @@ struct MqttClient::Impl {
     wake.notify_all();
   }
 
-  // Fills in place: this version of Paho keeps a pointer to the properties of the object they were set on, which a
-  // move or a copy does not correct. The object must live as long as it is in use.
-  void FillConnectOptions(mqtt::connect_options& connect) {
+  // Everything but the will, which is asked for at each connection.
+  void FillConnectOptions() {
     connect.set_mqtt_version(MQTTVERSION_5);
     connect.set_clean_start(options.session_expiry == absl::ZeroDuration());
     connect.set_keep_alive_interval(std::chrono::seconds(absl::ToInt64Seconds(options.keepalive)));
@@ -150,8 +150,6 @@ struct MqttClient::Impl {
     connect.set_properties(properties);
     if (!options.username.empty()) connect.set_user_name(options.username);
     if (!options.password.empty()) connect.set_password(options.password);
-    const std::optional<MqttMessage> will = options.will ? options.will() : std::nullopt;
-    if (will.has_value()) connect.set_will(mqtt::will_options(will->topic, will->payload, will->qos, will->retained));
     if (endpoint.tls) connect.set_ssl(TlsOptions());
   }
 
@@ -185,8 +183,8 @@ struct MqttClient::Impl {
   absl::Status Connect() {
     const std::string what = absl::StrCat("connect to ", options.url);
     try {
-      mqtt::connect_options connect;
-      FillConnectOptions(connect);
+      const std::optional<MqttMessage> will = options.will ? options.will() : std::nullopt;
+      if (will.has_value()) connect.set_will(mqtt::will_options(will->topic, will->payload, will->qos, will->retained));
       const mqtt::token_ptr token = client.connect(connect);
       RETURN_IF_ERROR(WaitFor(token, options.connect_timeout + absl::Seconds(2), what));
       const mqtt::properties properties = token->get_connect_response().get_properties();
@@ -290,11 +288,13 @@ struct MqttClient::Impl {
   const MqttOptions options;
   const MqttHandlers handlers;
   const Endpoint endpoint;
-  // Outlive the client, whose threads call them.
   PublishWindow window{[this](uint64_t id, const MqttMessage& message) { return Send(id, message); },
                        options.publish_timeout, static_cast<size_t>(options.max_buffered)};
   Answers answers{window};
-  mqtt::async_client client;
+  // One object for all attempts, filled in place: this version of Paho keeps pointers into it, to the properties and to
+  // the handler of TLS errors, which a copy does not correct, and calls that handler from its own thread even after an
+  // attempt was given up.
+  mqtt::connect_options connect;
 
   mutable std::mutex mutex;
   std::condition_variable wake;
@@ -308,6 +308,8 @@ struct MqttClient::Impl {
   std::string tls_error;
   // Handlers are not called any more.
   std::atomic<bool> silent = false;
+  // After all that its threads call.
+  mqtt::async_client client;
   std::thread thread;
 };
 
