@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/net/publish_answers.h"
 #include "tests/support/certificates.h"
 #include "tests/support/mosquitto.h"
 
@@ -71,27 +72,6 @@ class Watched {
   std::vector<std::string> reasons_;
   std::vector<MqttMessage> messages_;
   std::unique_ptr<MqttClient> client_;
-};
-
-class Answers {
- public:
-  std::function<void(const absl::Status&)> Note() {
-    return [this](const absl::Status& status) {
-      std::lock_guard lock(mutex_);
-      codes_.push_back(status.code());
-      wake_.notify_all();
-    };
-  }
-  std::vector<absl::StatusCode> WaitFor(size_t count) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, std::chrono::seconds(20), [&] { return codes_.size() >= count; });
-    return codes_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<absl::StatusCode> codes_;
 };
 
 class MqttClientTest : public testing::Test {
@@ -167,7 +147,7 @@ TEST_F(MqttClientTest, WillIsPublishedOnLossAndNotOnGoodbye) {
 TEST_F(MqttClientTest, AnAnswerSaysThatTheBrokerHasIt) {
   Watched client(Options("client"), {"a/+"});
   ASSERT_TRUE(client.WaitForConnects(1));
-  Answers answers;
+  PublishAnswers answers;
   for (int i = 0; i < 300; ++i) {
     client->PublishWithAnswer({.topic = "a/b", .payload = absl::StrCat(i)}, answers.Note());
   }
@@ -183,7 +163,7 @@ TEST_F(MqttClientTest, AnAnswerComesWithoutABrokerToo) {
   options.session_expiry = absl::ZeroDuration();
   Watched client(options, {});
   ASSERT_TRUE(client.WaitForConnects(1));
-  Answers answers;
+  PublishAnswers answers;
   broker_.Suspend();
   for (int i = 0; i < 5; ++i) client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
   broker_.Kill();
@@ -203,7 +183,7 @@ TEST_F(MqttClientTest, ABrokerThatHangsIsNoAnswer) {
   Watched client(options, {});
   ASSERT_TRUE(client.WaitForConnects(1));
   broker_.Suspend();
-  Answers answers;
+  PublishAnswers answers;
   client->PublishWithAnswer({.topic = "a/b", .payload = "x"}, answers.Note());
   EXPECT_EQ(answers.WaitFor(1), std::vector<absl::StatusCode>{absl::StatusCode::kDeadlineExceeded});
   broker_.Kill();

@@ -7,29 +7,15 @@
 #include <mutex>
 #include <vector>
 
+#include "common/net/publish_answers.h"
+
 namespace tandem {
 namespace {
 
 using testing::ElementsAre;
 
-class PendingPublishesTest : public testing::Test {
+class PendingPublishesTest : public testing::Test, protected PublishAnswers {
  protected:
-  PendingPublishes::Done Note() {
-    return [this](const absl::Status& status) {
-      std::lock_guard lock(mutex_);
-      codes_.push_back(status.code());
-      wake_.notify_all();
-    };
-  }
-  std::vector<absl::StatusCode> WaitFor(size_t count) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, std::chrono::seconds(20), [&] { return codes_.size() >= count; });
-    return codes_;
-  }
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<absl::StatusCode> codes_;
   PendingPublishes pending_;
 };
 

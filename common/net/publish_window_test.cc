@@ -8,26 +8,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/net/publish_answers.h"
 
 namespace tandem {
 namespace {
 
 using testing::ElementsAre;
 
-class PublishWindowTest : public testing::Test {
+class PublishWindowTest : public testing::Test, protected PublishAnswers {
  protected:
-  PublishWindow::Done Note() {
-    return [this](const absl::Status& status) {
-      std::lock_guard lock(mutex_);
-      codes_.push_back(status.code());
-      wake_.notify_all();
-    };
-  }
-  std::vector<absl::StatusCode> WaitFor(size_t count) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, std::chrono::seconds(20), [&] { return codes_.size() >= count; });
-    return codes_;
-  }
   absl::Status Publish(const std::string& payload) { return window_.Publish({.payload = payload}, Note()); }
   std::vector<std::string> sent() {
     std::lock_guard lock(mutex_);
@@ -38,9 +27,6 @@ class PublishWindowTest : public testing::Test {
     return ids_[at];
   }
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<absl::StatusCode> codes_;
   std::vector<std::string> sent_;
   std::vector<uint64_t> ids_;
   absl::Status send_status_;

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "tests/support/certificates.h"
 #include "tests/support/fleet_api.h"
+#include "tests/support/text_file.h"
 
 namespace tandem::fleet {
 namespace {
@@ -22,13 +23,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 TEST(Operations, UnitsOfACertificateMustCarryItsName) {
   const auto certificates = TestCertificates::Make();
   ASSERT_TRUE(certificates.ok());
@@ -37,7 +31,7 @@ TEST(Operations, UnitsOfACertificateMustCarryItsName) {
   ApiFixture fixture;
   v1::RegisterUnitsRequest request;
   request.add_units()->set_unit_id("gw-1");
-  request.mutable_units(0)->set_certificate(ReadFile(files->certificate));
+  request.mutable_units(0)->set_certificate(ReadText(files->certificate));
   ASSERT_TRUE(fixture.operations.RegisterUnits(kOperator, request).ok());
   v1::GetUnitRequest get;
   get.set_unit_id("gw-1");
@@ -45,7 +39,7 @@ TEST(Operations, UnitsOfACertificateMustCarryItsName) {
   request.mutable_units(0)->set_unit_id("gw-2");
   EXPECT_EQ(fixture.operations.RegisterUnits(kOperator, request).status().code(), absl::StatusCode::kInvalidArgument);
   request.mutable_units(0)->set_unit_id("gw-1");
-  request.mutable_units(0)->set_certificate(ReadFile(files->certificate) + ReadFile(certificates->ca()));
+  request.mutable_units(0)->set_certificate(ReadText(files->certificate) + ReadText(certificates->ca()));
   EXPECT_EQ(fixture.operations.RegisterUnits(kOperator, request).status().code(), absl::StatusCode::kInvalidArgument);
   request.mutable_units(0)->set_certificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   EXPECT_EQ(fixture.operations.RegisterUnits(kOperator, request).status().code(), absl::StatusCode::kInvalidArgument);
@@ -221,7 +215,7 @@ TEST(Operations, TokensHaveALifeAndANameAndAreNeverStoredInClear) {
   EXPECT_EQ(made->token().expires_at().seconds() - made->token().created_at().seconds(), 90 * 86400);
   EXPECT_THAT(made->secret(), SizeIs(47));
   for (const char* file : {"fleet.db", "fleet.db-wal"}) {
-    EXPECT_EQ(ReadFile(absl::StrCat(fixture.folder, "/", file)).find(made->secret()), std::string::npos) << file;
+    EXPECT_EQ(ReadText(absl::StrCat(fixture.folder, "/", file)).find(made->secret()), std::string::npos) << file;
   }
   for (const int64_t seconds : {int64_t{-1}, int64_t{0}, int64_t{59}, int64_t{401} * 86400, int64_t{1} << 60}) {
     request.mutable_lifetime()->set_seconds(seconds);

@@ -23,19 +23,13 @@
 #include "tandem/fleet/v1/fleet.grpc.pb.h"
 #include "tests/support/certificates.h"
 #include "tests/support/fleet_api.h"
+#include "tests/support/text_file.h"
 
 namespace tandem::fleet {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 class ServerTest : public ::testing::Test {
  protected:
@@ -348,10 +342,10 @@ TEST(Servers, ACertificateIsAPrincipalAndWithoutOneATokenIsNeeded) {
   ASSERT_TRUE(http_server.ok()) << http_server.status();
 
   const auto who_grpc = [&](const CertificateFiles* files, const std::string& token) {
-    grpc::SslCredentialsOptions options{.pem_root_certs = ReadFile(certificates->ca())};
+    grpc::SslCredentialsOptions options{.pem_root_certs = ReadText(certificates->ca())};
     if (files != nullptr) {
-      options.pem_cert_chain = ReadFile(files->certificate);
-      options.pem_private_key = ReadFile(files->key);
+      options.pem_cert_chain = ReadText(files->certificate);
+      options.pem_private_key = ReadText(files->key);
     }
     const auto stub = v1::Fleet::NewStub(
         grpc::CreateChannel(absl::StrCat("localhost:", (*grpc_server)->port()), grpc::SslCredentials(options)));

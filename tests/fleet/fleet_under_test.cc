@@ -84,6 +84,17 @@ void FleetUnderTest::Write(const Store::Work& work) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+std::string FleetUnderTest::Begin(int units) {
+  AddUnits(units);
+  const std::string release = Import("r1", "1.0.0");
+  v1::RolloutSpec spec = Spec(release);
+  spec.add_rings()->set_name("all");
+  const int64_t rollout = Roll(spec);
+  EXPECT_TRUE(RunUntil([&] { return State(rollout) == "complete"; })) << View(rollout).DebugString();
+  EXPECT_EQ(UnitsAt(release), units);
+  return release;
+}
+
 void FleetUnderTest::AddUnits(int count) {
   const int first = static_cast<int>(units_.size());
   for (int i = first; i < first + count; ++i) {

@@ -66,12 +66,16 @@ struct SimulatedUnit {
   std::vector<std::pair<uint64_t, std::string>> orders;
 };
 
+inline Behaviour Reverts(const SimulatedUnit&) { return Behaviour::kReverts; }
+
 class FleetUnderTest {
  public:
   // `folder`: where the store is; empty: a temporary one.
   FleetUnderTest();
   ~FleetUnderTest();
 
+  // So many units, all on release r1, by a rollout of one ring; returns its digest.
+  std::string Begin(int units);
   // Named u000, u001, …; hardware gw-2, regions eu and us in turn.
   void AddUnits(int count);
   SimulatedUnit& unit(const std::string& unit_id) { return units_.at(unit_id); }

@@ -17,6 +17,7 @@
 #include "common/crypto/sha256.h"
 #include "common/net/message_envelope.h"
 #include "common/status/status.h"
+#include "tests/support/text_file.h"
 
 namespace tandem {
 namespace {
@@ -38,14 +39,6 @@ void OrDie(const absl::Status& status, const std::string& what) {
 }
 
 std::string Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
-
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-std::string ReadText(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 }  // namespace
 

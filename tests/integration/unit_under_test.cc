@@ -15,20 +15,13 @@
 #include "grpcpp/create_channel.h"
 #include "tandem/unit/v1/unit.pb.h"
 #include "tests/support/free_port.h"
+#include "tests/support/text_file.h"
 
 namespace tandem {
 namespace {
 
 constexpr char kNamespace[] = "acme";
 constexpr char kUnit[] = "unit-1";
-
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-std::string ReadText(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 template <typename Value>
 Value ValueOrDie(absl::StatusOr<Value> result) {

@@ -6,16 +6,12 @@
 #include <thread>
 
 #include "bootloader/mcu/port/mps2_an385_layout.h"
+#include "tests/support/text_file.h"
 
 namespace tandem {
 namespace {
 
 namespace board = mcu::mps2_an385;
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 template <typename Done>
 bool WaitUntil(std::chrono::milliseconds within, const Done& done) {
@@ -60,8 +56,8 @@ QemuMcu::QemuMcu(const std::string& folder, const std::string& boot_elf)
 void QemuMcu::WriteFlash(const McuFlash& flash) {
   std::string bytes(board::kFlash.size, static_cast<char>(board::kFlash.erased));
   const auto put = [&](uint32_t at, const std::string& part) { bytes.replace(at, part.size(), part); };
-  if (!flash.slot_a.empty()) put(board::kLayout.slot_a, ReadAll(flash.slot_a));
-  if (!flash.slot_b.empty()) put(board::kLayout.slot_b, ReadAll(flash.slot_b));
+  if (!flash.slot_a.empty()) put(board::kLayout.slot_a, ReadText(flash.slot_a));
+  if (!flash.slot_b.empty()) put(board::kLayout.slot_b, ReadText(flash.slot_b));
   put(board::kLayout.record0, flash.record0);
   put(board::kLayout.record1, flash.record1);
   std::ofstream(flash_, std::ios::binary) << bytes;
@@ -76,7 +72,7 @@ bool QemuMcu::Start() {
          process_.Running();
 }
 
-std::string QemuMcu::Console() const { return ReadAll(console_); }
+std::string QemuMcu::Console() const { return ReadText(console_); }
 
 bool QemuMcu::WaitForConsole(const std::string& text, std::chrono::seconds within, size_t from) {
   return WaitUntil(within, [&] { return Console().find(text, from) != std::string::npos; });

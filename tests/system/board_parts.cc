@@ -13,6 +13,7 @@
 #include "bootloader/mcu/port/mps2_an385_layout.h"
 #include "common/crypto/keys.h"
 #include "common/storage/file_system.h"
+#include "tests/support/text_file.h"
 #include "tools/mcu-image/image_builder.h"
 
 namespace tandem {
@@ -25,11 +26,6 @@ constexpr char kUbootSays[] = "U-Boot 2023.01";
 constexpr size_t kUbootNameSize = 7;
 // Below it, the device takes no image.
 constexpr uint32_t kSecurityCounter = 2;
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 std::string Quoted(const std::vector<std::string>& words) {
   std::string text;
@@ -58,7 +54,7 @@ std::string StateProblem(const std::string& what, const boot::BootState& state, 
 
 // The slot that follows `key` on the kernel's command line.
 Slot Running(const std::string& unit, const std::string& key) {
-  const std::string line = ReadAll(unit + "/run/cmdline");
+  const std::string line = ReadText(unit + "/run/cmdline");
   const size_t at = line.find(key);
   return at == std::string::npos ? Slot::kNone : line[at + key.size()] == 'B' ? Slot::kB : Slot::kA;
 }
@@ -118,7 +114,7 @@ std::vector<TestComponent> BoardParts::Components(const std::string& version) {
 
 std::string BoardParts::MakeMcuImage(const std::string& version) const {
   const char* program = mcu_fault_ == McuFault::kCrashes ? "crash" : mcu_fault_ == McuFault::kHangs ? "hang" : "good";
-  std::string body = ReadAll(absl::StrCat(TANDEM_MCU_FOLDER, "/", program, "-2.0.0.bin"));
+  std::string body = ReadText(absl::StrCat(TANDEM_MCU_FOLDER, "/", program, "-2.0.0.bin"));
   if (mcu_fault_ == McuFault::kTooLarge) body.resize(board::kLayout.slot_size);
   const mcu_image::ImageSpec spec = {
       .version = SetUpValue(mcu_image::ParseImageVersion(version + ".0")),
@@ -127,13 +123,13 @@ std::string BoardParts::MakeMcuImage(const std::string& version) const {
       .security_counter = mcu_fault_ == McuFault::kLowCounter ? kSecurityCounter - 1 : kSecurityCounter,
       .hardware_id = mcu_fault_ == McuFault::kWrongHardware ? "other-board" : board::kHardwareId};
   const PrivateKey key = SetUpValue(
-      PrivateKey::FromPem(ReadAll(mcu_fault_ == McuFault::kWrongKey ? TANDEM_MCU_KEYS "/TEST_ONLY_other_key.pem"
-                                                                    : TANDEM_MCU_KEYS "/TEST_ONLY_signing_key.pem")));
+      PrivateKey::FromPem(ReadText(mcu_fault_ == McuFault::kWrongKey ? TANDEM_MCU_KEYS "/TEST_ONLY_other_key.pem"
+                                                                     : TANDEM_MCU_KEYS "/TEST_ONLY_signing_key.pem")));
   return SetUpValue(mcu_image::BuildImage(spec, body, &key));
 }
 
 std::string BoardParts::MakeBootloader(const std::string& version) const {
-  std::string bytes = ReadAll(TANDEM_UBOOT);
+  std::string bytes = ReadText(TANDEM_UBOOT);
   if (garbage_) return absl::StrCat(version, std::string(bytes.size(), 'x'));
   const size_t at = bytes.find(kUbootSays);
   CheckSetUp(at == std::string::npos ? absl::NotFoundError("U-Boot does not say its version") : absl::OkStatus());
@@ -147,7 +143,7 @@ std::string BoardParts::WhatIsWrong(const std::string& version) const {
 }
 
 std::string BoardParts::WrongWithMcu(const std::string& version) const {
-  const std::string flash = ReadAll(McuFolder() + "/flash.bin");
+  const std::string flash = ReadText(McuFolder() + "/flash.bin");
   if (flash.size() != board::kFlash.size) return "MCU: the flash cannot be read; ";
   const boot::LoadedRecord loaded = boot::Choose(Bytes(flash, board::kLayout.record0, boot::kBootRecordSize),
                                                  Bytes(flash, board::kLayout.record1, boot::kBootRecordSize));
@@ -167,7 +163,7 @@ std::string BoardParts::WrongWithMcu(const std::string& version) const {
 std::string BoardParts::WrongWithBootloader(const std::string& version) const {
   const auto state = boot::RecordBootControl(FileSystem::Real(), unit_ + "/bootloader.rec").Read();
   if (!state.ok()) return absl::StrCat("bootloader: ", state.status().message(), "; ");
-  if (!absl::StrContains(ReadAll(unit_ + "/uboot-console.log"), "U-Boot " + UbootName(version))) {
+  if (!absl::StrContains(ReadText(unit_ + "/uboot-console.log"), "U-Boot " + UbootName(version))) {
     return absl::StrCat("bootloader: the last boot was not by ", UbootName(version), "; ");
   }
   return StateProblem("bootloader", *state, Running(unit_, "tandem.bootloader="));
@@ -176,14 +172,14 @@ std::string BoardParts::WrongWithBootloader(const std::string& version) const {
 std::string BoardParts::WrongWithSlots(const std::string& version) const {
   const auto state = boot::UbootBootControl(FileSystem::Real(), unit_ + "/fw_env.config").Read();
   if (!state.ok()) return absl::StrCat("rootfs: ", state.status().message(), "; ");
-  const std::string runs = ReadAll(unit_ + "/run/root/etc/version");
+  const std::string runs = ReadText(unit_ + "/run/root/etc/version");
   if (runs != version + "\n") return absl::StrCat("rootfs: ", runs, " runs; ");
   return StateProblem("rootfs", *state, Running(unit_, "rauc.slot="));
 }
 
 std::string BoardParts::Consoles() const {
-  return absl::StrCat("\n--- MCU ---\n", ReadAll(McuFolder() + "/console.txt"), "\n--- U-Boot ---\n",
-                      ReadAll(unit_ + "/uboot-console.log"));
+  return absl::StrCat("\n--- MCU ---\n", ReadText(McuFolder() + "/console.txt"), "\n--- U-Boot ---\n",
+                      ReadText(unit_ + "/uboot-console.log"));
 }
 
 }  // namespace tandem

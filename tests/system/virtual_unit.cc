@@ -20,6 +20,7 @@
 #include "common/storage/file_system.h"
 #include "grpcpp/create_channel.h"
 #include "tandem/unit/v1/unit.pb.h"
+#include "tests/support/text_file.h"
 #include "tools/unit-sim/process_tree.h"
 
 namespace tandem {
@@ -31,14 +32,6 @@ constexpr uint64_t kSlotBytes = 256 << 10;
 constexpr absl::Duration kPowerIsBackAfter = absl::Milliseconds(50);
 
 std::string Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
-
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-std::string ReadText(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 void WriteScript(const std::string& path, const std::string& body) {
   WriteText(path, "#!/bin/sh\n" + body + "\n");

@@ -11,19 +11,13 @@
 #include "common/crypto/sha256.h"
 #include "common/storage/file_system.h"
 #include "um-plugins/slots/slot_plugin.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
 
 using config::v1::BootloaderPlugin;
 using ::testing::HasSubstr;
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t, uint64_t) override {}
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return false; }
-};
 
 class MakeBootloaderPluginTest : public testing::Test {
  protected:
@@ -69,7 +63,7 @@ class MakeBootloaderPluginTest : public testing::Test {
   std::string folder_;
   config::v1::UmConfig config_;
   BootStages stages_;
-  QuietOperation operation_;
+  um::FakeOperation operation_;
 };
 
 TEST_F(MakeBootloaderPluginTest, WritesTheOtherCopySelectsItAndConfirms) {

@@ -15,16 +15,10 @@
 #include "common/crypto/sha256.h"
 #include "um-plugins/mcu/fake_mcu.h"
 #include "um-plugins/mcu/mcu_plugin.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t, uint64_t) override {}
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return false; }
-};
 
 // Serves a device on a UDP port of its own thread.
 class UdpDevice {
@@ -84,7 +78,7 @@ TEST(MakeMcuPluginTest, UpdatesARealDeviceAndGoesBack) {
   config.set_state_dir(folder + "/state");
   config.mutable_mcu()->set_component_type("motor-mcu");
   config.mutable_mcu()->set_udp(device.address());
-  QuietOperation operation;
+  um::FakeOperation operation;
   for (const bool commit : {true, false}) {
     const auto major = static_cast<uint8_t>(commit ? 2 : 3);
     const std::string image = smp::MakeTestImage({.major = major, .body_size = 100'000});

@@ -8,18 +8,12 @@
 #include "common/crypto/sha256.h"
 #include "common/process/run_command.h"
 #include "um-plugins/payload/payload_plugin.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
 
 using ::testing::HasSubstr;
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t, uint64_t) override {}
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return false; }
-};
 
 class MakePayloadPluginTest : public testing::Test {
  protected:
@@ -62,7 +56,7 @@ class MakePayloadPluginTest : public testing::Test {
   FileSystem& fs_ = FileSystem::Real();
   std::string folder_;
   config::v1::UmConfig config_;
-  QuietOperation operation_;
+  um::FakeOperation operation_;
 };
 
 TEST_F(MakePayloadPluginTest, InstallsAndRevertsARealArchive) {

@@ -11,6 +11,7 @@
 #include "common/status/status.h"
 #include "common/storage/fake_file_system.h"
 #include "um/fake_cm.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
@@ -18,13 +19,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t, uint64_t) override {}
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return false; }
-};
 
 std::string Bytes(const std::string& component, const std::string& version) {
   std::string bytes;
@@ -110,7 +104,7 @@ class Unit {
   FakeFileSystem fs_;
   FakeHttpFetcher fetcher_;
   FakeClock clock_;
-  QuietOperation operation_;
+  um::FakeOperation operation_;
   bool unpack_ = false;
   absl::Status reload_;
   std::vector<std::string> reloads_;

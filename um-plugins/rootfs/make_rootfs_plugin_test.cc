@@ -9,18 +9,12 @@
 #include "bootloader/boot_control/record_boot_control.h"
 #include "common/crypto/sha256.h"
 #include "common/storage/file_system.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
 
 using ::testing::HasSubstr;
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t, uint64_t) override {}
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return false; }
-};
 
 class MakeRootfsPluginTest : public testing::Test {
  protected:
@@ -53,7 +47,7 @@ class MakeRootfsPluginTest : public testing::Test {
   std::string folder_;
   config::v1::UmConfig config_;
   BootStages stages_;
-  QuietOperation operation_;
+  um::FakeOperation operation_;
 };
 
 TEST_F(MakeRootfsPluginTest, UpdatesRealFilesAndRunsTheCommands) {

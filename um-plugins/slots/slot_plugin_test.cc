@@ -13,6 +13,7 @@
 #include "common/status/status.h"
 #include "common/storage/fake_file_system.h"
 #include "um/fake_cm.h"
+#include "um/fake_operation.h"
 
 namespace tandem::plugins {
 namespace {
@@ -23,16 +24,6 @@ constexpr char kUrl[] = "http://cm/rootfs";
 constexpr size_t kSlotSize = 64 << 10;
 
 std::string Image(char fill, size_t size = 50'000) { return std::string(size, fill); }
-
-class QuietOperation : public um::Operation {
- public:
-  void ReportProgress(const std::string&, uint64_t done, uint64_t) override { done_ = done; }
-  void ReportActivity(const std::string&) override {}
-  bool Cancelled() const override { return cancelled_; }
-
-  uint64_t done_ = 0;
-  bool cancelled_ = false;
-};
 
 // A computer with two slots, whose power can be cut: disk, bootloader, and a process with the plugin.
 class Computer {
@@ -113,7 +104,7 @@ class Computer {
   FakeHttpFetcher fetcher_;
   FakeClock clock_;
   boot::RecordBootControl control_{fs_, "/dev/boot"};
-  QuietOperation operation_;
+  um::FakeOperation operation_;
   absl::Status check_;
   std::string version_file_;
   bool verify_before_confirm_ = false;
@@ -131,7 +122,7 @@ TEST(SlotPluginTest, AnUpdateEndsOnTheNewSlot) {
   EXPECT_TRUE(plugin->SwitchesBoot());
   EXPECT_EQ(computer.Version(), "1.0");
   ASSERT_TRUE(plugin->Prepare({computer.NewVersion()}, computer.operation_).ok());
-  EXPECT_EQ(computer.operation_.done_, Image('2').size());
+  EXPECT_EQ(computer.operation_.done, Image('2').size());
   EXPECT_EQ(computer.Version(), "1.0");
   EXPECT_EQ(plugin->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
   EXPECT_EQ(plugin->CheckAfterReboot(computer.operation_).value(), um::RebootCheck::kNotYet);
@@ -488,9 +479,9 @@ TEST(SlotPluginTest, WhatRunsIsInstalledAlready) {
 
 TEST(SlotPluginTest, CancelsAndResumes) {
   Computer computer;
-  computer.operation_.cancelled_ = true;
+  computer.operation_.cancelled = true;
   EXPECT_TRUE(absl::IsCancelled(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_)));
-  computer.operation_.cancelled_ = false;
+  computer.operation_.cancelled = false;
   EXPECT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
 }
 
