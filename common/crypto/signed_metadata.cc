@@ -17,13 +17,33 @@ namespace tandem {
 namespace {
 
 using release::v1::Assignment;
+using release::v1::Diagnostic;
+using release::v1::DiagnosticCommand;
 using release::v1::KeySet;
 using release::v1::Plane;
 using release::v1::Release;
 using release::v1::ReleaseComponent;
 using release::v1::ReleaseList;
+using release::v1::Verdict;
 
 absl::Status CheckNothing(const ReleaseList& /*list*/) { return absl::OkStatus(); }
+
+absl::Status CheckCommand(const DiagnosticCommand& command) {
+  if (command.unit_id().empty()) return absl::InvalidArgumentError("a diagnostic command without unit_id");
+  if (command.run_id().empty()) return absl::InvalidArgumentError("a diagnostic command without run_id");
+  if (command.diagnostic().empty()) return absl::InvalidArgumentError("a diagnostic command without a diagnostic");
+  if (command.release_digest().size() != kSha256Size) {
+    return absl::InvalidArgumentError("a diagnostic command's release digest has not 32 bytes");
+  }
+  if (!command.has_expires()) return absl::InvalidArgumentError("a diagnostic command that does not expire");
+  return absl::OkStatus();
+}
+
+absl::Status CheckVerdict(const Verdict& verdict) {
+  if (verdict.unit_id().empty()) return absl::InvalidArgumentError("a verdict without unit_id");
+  if (verdict.sequence() == 0) return absl::InvalidArgumentError("a verdict without a sequence");
+  return absl::OkStatus();
+}
 
 template <typename Document>
 absl::StatusOr<Signed<Document>> Open(std::string_view envelope, const TrustedKeys& keys, KeyRole role,
@@ -101,6 +121,60 @@ absl::Status CheckComponent(const ReleaseComponent& component, const std::set<in
   return absl::OkStatus();
 }
 
+absl::Status CheckDiagnostic(const Diagnostic& diagnostic, const std::set<int>& planes) {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+  constexpr size_t kMaxName = 64;
+  const std::string& name = diagnostic.name();
+  if (name.empty() || name.size() > kMaxName || name.find_first_not_of(kAllowed) != std::string::npos) {
+    return absl::InvalidArgumentError("its name must be 1 to 64 of a-z 0-9 - _ .");
+  }
+  if (absl::Seconds(diagnostic.timeout_secs()) > kMaxDiagnosticTimeout) {
+    return absl::InvalidArgumentError(absl::StrCat("timeout_secs is ", diagnostic.timeout_secs(), "; at most ",
+                                                   absl::ToInt64Seconds(kMaxDiagnosticTimeout), " is taken"));
+  }
+  for (const int plane : diagnostic.planes()) {
+    if (!planes.contains(plane)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("plane ", release::v1::Plane_Name(static_cast<Plane>(plane)), " is not one of the release's"));
+    }
+  }
+  const release::v1::Probe& check = diagnostic.check();
+  if (check.kind_case() == release::v1::Probe::KIND_NOT_SET) {
+    return absl::InvalidArgumentError("it checks nothing: set one kind under `check`, such as exec, http or service");
+  }
+  if (!check.name().empty() || check.has_grace() || check.has_interval() || check.has_timeout() ||
+      check.successes_needed() != 0 || check.failures_allowed() != 0) {
+    return absl::InvalidArgumentError(
+        "`check` has a field that only gates use: name, grace, interval, timeout, successes_needed and "
+        "failures_allowed must not be set; the diagnostic has its own name and timeout_secs");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDiagnostics(const Release& release, const std::set<int>& planes) {
+  if (release.diagnostics_size() > kMaxDiagnostics) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has ", release.diagnostics_size(), " diagnostics; at most ", kMaxDiagnostics, " are taken"));
+  }
+  std::set<std::string> names;
+  for (const Diagnostic& diagnostic : release.diagnostics()) {
+    const std::string name = absl::StrCat("diagnostic \"", diagnostic.name(), "\"");
+    RETURN_IF_ERROR(Annotate(CheckDiagnostic(diagnostic, planes), name));
+    if (!names.insert(diagnostic.name()).second) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " is there twice"));
+    }
+  }
+  std::set<int> order;
+  for (const int plane : release.rollback().order()) {
+    if (!planes.contains(plane) || !order.insert(plane).second) {
+      return absl::InvalidArgumentError(absl::StrCat("rollback.order: plane ",
+                                                     release::v1::Plane_Name(static_cast<Plane>(plane)),
+                                                     " is there twice, or is not one of the release's"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Whether both entries may mean one component of one unit. An entry without an id means all of its type; entries for
 // different hardware never meet.
 bool Overlap(const ReleaseComponent& a, const ReleaseComponent& b) {
@@ -142,7 +216,7 @@ absl::Status CheckRelease(const Release& release) {
       }
     }
   }
-  return absl::OkStatus();
+  return Annotate(CheckDiagnostics(release, planes), where);
 }
 
 absl::Status CheckAssignment(const Assignment& assignment) {
@@ -186,6 +260,18 @@ absl::StatusOr<Signed<ReleaseList>> OpenReleaseList(std::string_view envelope, c
 
 absl::StatusOr<Signed<Assignment>> OpenAssignment(std::string_view envelope, const TrustedKeys& keys) {
   return Open<Assignment>(envelope, keys, KeyRole::kAssignment, kAssignmentType, CheckAssignment);
+}
+
+absl::StatusOr<Signed<DiagnosticCommand>> OpenDiagnosticCommand(std::string_view envelope, const TrustedKeys& keys) {
+  return Open<DiagnosticCommand>(envelope, keys, KeyRole::kAssignment, kDiagnosticCommandType, CheckCommand);
+}
+
+absl::StatusOr<Signed<Verdict>> OpenVerdict(std::string_view envelope, const TrustedKeys& keys) {
+  return Open<Verdict>(envelope, keys, KeyRole::kAssignment, kVerdictType, CheckVerdict);
+}
+
+absl::Duration TimeoutOf(const Diagnostic& diagnostic) {
+  return diagnostic.timeout_secs() == 0 ? kDefaultDiagnosticTimeout : absl::Seconds(diagnostic.timeout_secs());
 }
 
 absl::StatusOr<std::string> SealDocument(const google::protobuf::MessageLite& document, std::string_view payload_type,

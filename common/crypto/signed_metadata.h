@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/crypto/key_set.h"
 #include "common/crypto/keys.h"
 #include "google/protobuf/message_lite.h"
@@ -25,6 +26,8 @@ inline constexpr char kKeySetType[] = "application/vnd.tandem.keyset.v1+protobuf
 inline constexpr char kReleaseType[] = "application/vnd.tandem.release.v1+protobuf";
 inline constexpr char kReleaseListType[] = "application/vnd.tandem.releaselist.v1+protobuf";
 inline constexpr char kAssignmentType[] = "application/vnd.tandem.assignment.v1+protobuf";
+inline constexpr char kDiagnosticCommandType[] = "application/vnd.tandem.diagnosticcommand.v1+protobuf";
+inline constexpr char kVerdictType[] = "application/vnd.tandem.verdict.v1+protobuf";
 
 template <typename Document>
 struct Signed {
@@ -41,10 +44,17 @@ struct Signed {
 absl::StatusOr<Signed<release::v1::Release>> OpenRelease(std::string_view envelope, const TrustedKeys& keys);
 absl::StatusOr<Signed<release::v1::ReleaseList>> OpenReleaseList(std::string_view envelope, const TrustedKeys& keys);
 absl::StatusOr<Signed<release::v1::Assignment>> OpenAssignment(std::string_view envelope, const TrustedKeys& keys);
+absl::StatusOr<Signed<release::v1::DiagnosticCommand>> OpenDiagnosticCommand(std::string_view envelope,
+                                                                             const TrustedKeys& keys);
+absl::StatusOr<Signed<release::v1::Verdict>> OpenVerdict(std::string_view envelope, const TrustedKeys& keys);
 
 // What makes a document whole, whoever signed it: a release has components with type, version, plane (one of `planes`),
-// sha256 of 32 bytes, relative path without "..", chunk digests that fit the size; annotations are JSON objects. Used
-// before signing, too. INVALID_ARGUMENT.
+// sha256 of 32 bytes, relative path without "..", chunk digests that fit the size; annotations are JSON objects;
+// diagnostics have unique names and a time-out of at most kMaxDiagnosticTimeout. Used before signing, too.
+// INVALID_ARGUMENT.
+inline constexpr absl::Duration kMaxDiagnosticTimeout = absl::Seconds(300);
+inline constexpr absl::Duration kDefaultDiagnosticTimeout = absl::Seconds(60);
+inline constexpr int kMaxDiagnostics = 64;
 absl::Status CheckRelease(const release::v1::Release& release);
 absl::Status CheckAssignment(const release::v1::Assignment& assignment);
 absl::Status CheckKeySet(const release::v1::KeySet& key_set);
@@ -52,6 +62,9 @@ absl::Status CheckKeySet(const release::v1::KeySet& key_set);
 // The envelope (JSON) of a document, signed by each key.
 absl::StatusOr<std::string> SealDocument(const google::protobuf::MessageLite& document, std::string_view payload_type,
                                          const std::vector<PrivateKey>& keys);
+
+// Of one run of the diagnostic.
+absl::Duration TimeoutOf(const release::v1::Diagnostic& diagnostic);
 
 // InfiniteFuture() when the document does not say.
 absl::Time ExpiryOf(bool is_set, const google::protobuf::Timestamp& expires);

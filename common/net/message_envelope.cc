@@ -63,6 +63,8 @@ UnitTopics::UnitTopics(std::string_view name_space, std::string_view unit_id) {
   applied = unit + "release/applied";
   provisional = unit + "release/provisional";
   presence = unit + "presence";
+  diagnostics_command = unit + "diagnostics/cmd";
+  diagnostics_result = unit + "diagnostics/result";
   key_sets = absl::StrCat(std::string(name_space), "/keysets");
 }
 

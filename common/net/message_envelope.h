@@ -29,6 +29,8 @@ inline constexpr char kFeedbackMessage[] = "feedback";
 inline constexpr char kAppliedMessage[] = "applied";
 inline constexpr char kProvisionalMessage[] = "provisional";
 inline constexpr char kPresenceMessage[] = "presence";
+inline constexpr char kDiagnosticRunMessage[] = "diagnostic.run";
+inline constexpr char kDiagnosticResultMessage[] = "diagnostic.result";
 
 // Topics of one unit, and of the whole namespace.
 struct UnitTopics {
@@ -42,6 +44,8 @@ struct UnitTopics {
   std::string applied;
   std::string provisional;
   std::string presence;
+  std::string diagnostics_command;
+  std::string diagnostics_result;
   std::string key_sets;
 };
 

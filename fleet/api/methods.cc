@@ -30,6 +30,8 @@ Methods MakeMethods() {
   Add(methods, "ListUnits", &Operations::ListUnits);
   Add(methods, "GetUnit", &Operations::GetUnit);
   Add(methods, "RevokeUnit", &Operations::RevokeUnit);
+  Add(methods, "HoldUnit", &Operations::HoldUnit);
+  Add(methods, "RollBackUnit", &Operations::RollBackUnit);
   Add(methods, "ImportRelease", &Operations::ImportRelease);
   Add(methods, "ListReleases", &Operations::ListReleases);
   Add(methods, "GetRelease", &Operations::GetRelease);
@@ -44,6 +46,10 @@ Methods MakeMethods() {
   Add(methods, "WatchRollout", &Operations::WatchRollout);
   Add(methods, "ChangeRollout", &Operations::ChangeRollout);
   Add(methods, "ListAttempts", &Operations::ListAttempts);
+  Add(methods, "GetVerification", &Operations::GetVerification);
+  Add(methods, "RunDiagnostics", &Operations::RunDiagnostics);
+  Add(methods, "GetGuards", &Operations::GetGuards);
+  Add(methods, "SetAutoRollback", &Operations::SetAutoRollback);
   Add(methods, "CreateStop", &Operations::CreateStop);
   Add(methods, "ListStops", &Operations::ListStops);
   Add(methods, "LiftStop", &Operations::LiftStop);

@@ -51,6 +51,9 @@ class Operations {
   absl::StatusOr<v1::UnitDetail> GetUnit(const Caller& caller, const v1::GetUnitRequest& request);
   absl::StatusOr<v1::Unit> RevokeUnit(const Caller& caller, const v1::RevokeUnitRequest& request);
 
+  absl::StatusOr<v1::Unit> HoldUnit(const Caller& caller, const v1::HoldUnitRequest& request);
+  absl::StatusOr<v1::Unit> RollBackUnit(const Caller& caller, const v1::RollBackUnitRequest& request);
+
   absl::StatusOr<v1::Release> ImportRelease(const Caller& caller, const v1::ImportReleaseRequest& request);
   absl::StatusOr<v1::ListReleasesResponse> ListReleases(const Caller& caller, const v1::ListReleasesRequest& request);
   absl::StatusOr<v1::Release> GetRelease(const Caller& caller, const v1::GetReleaseRequest& request);
@@ -69,6 +72,12 @@ class Operations {
   absl::StatusOr<v1::Rollout> WatchRollout(const Caller& caller, const v1::WatchRolloutRequest& request);
   absl::StatusOr<v1::Rollout> ChangeRollout(const Caller& caller, const v1::ChangeRolloutRequest& request);
   absl::StatusOr<v1::ListAttemptsResponse> ListAttempts(const Caller& caller, const v1::ListAttemptsRequest& request);
+
+  absl::StatusOr<v1::Verification> GetVerification(const Caller& caller, const v1::GetVerificationRequest& request);
+  absl::StatusOr<v1::RunDiagnosticsResponse> RunDiagnostics(const Caller& caller,
+                                                            const v1::RunDiagnosticsRequest& request);
+  absl::StatusOr<v1::Guards> GetGuards(const Caller& caller, const v1::GetGuardsRequest& request);
+  absl::StatusOr<v1::Guards> SetAutoRollback(const Caller& caller, const v1::SetAutoRollbackRequest& request);
 
   absl::StatusOr<v1::Stop> CreateStop(const Caller& caller, const v1::CreateStopRequest& request);
   absl::StatusOr<v1::ListStopsResponse> ListStops(const Caller& caller, const v1::ListStopsRequest& request);

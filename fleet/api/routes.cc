@@ -18,6 +18,8 @@ constexpr Route kRoutes[] = {
     {"ListUnits", VIEWER, "GET", "/v1/units"},
     {"GetUnit", VIEWER, "GET", "/v1/units/{unit_id}"},
     {"RevokeUnit", OPERATOR, "POST", "/v1/units/{unit_id}/revoke"},
+    {"HoldUnit", OPERATOR, "POST", "/v1/units/{unit_id}/hold"},
+    {"RollBackUnit", OPERATOR, "POST", "/v1/units/{unit_id}/rollback"},
 
     {"ImportRelease", RELEASE_MANAGER, "POST", "/v1/releases"},
     {"ListReleases", VIEWER, "GET", "/v1/releases"},
@@ -36,6 +38,11 @@ constexpr Route kRoutes[] = {
     {"WatchRollout", VIEWER, "GET", "/v1/rollouts/{id}/watch"},
     {"ChangeRollout", OPERATOR, "POST", "/v1/rollouts/{id}/change"},
     {"ListAttempts", VIEWER, "GET", "/v1/rollouts/{rollout}/attempts"},
+
+    {"GetVerification", VIEWER, "GET", "/v1/verification"},
+    {"RunDiagnostics", OPERATOR, "POST", "/v1/units/{unit_id}/diagnostics"},
+    {"GetGuards", VIEWER, "GET", "/v1/guards"},
+    {"SetAutoRollback", OPERATOR, "POST", "/v1/guards/auto-rollback"},
 
     {"CreateStop", OPERATOR, "POST", "/v1/stops"},
     {"ListStops", VIEWER, "GET", "/v1/stops"},

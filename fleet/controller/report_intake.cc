@@ -148,6 +148,8 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
     case UnitMessage::Kind::kApplied:
       RETURN_IF_ERROR(TakeApplied(tx, message, now, unit, replies));
       break;
+    case UnitMessage::Kind::kDiagnostic:
+      break;
   }
   unit.last_seen = now;
   unit.stale = false;

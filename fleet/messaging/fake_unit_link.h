@@ -72,6 +72,15 @@ class FakeUnitLink : public UnitLink {
   absl::Status Wake(const std::string& unit_id, uint64_t sequence, absl::Duration expiry) override {
     return Note(unit_id, [&] { wakes_.push_back({unit_id, sequence, expiry}); });
   }
+  void PublishDiagnostic(const std::string& unit_id, const std::string& command, absl::Duration expiry,
+                         Done done) override {
+    PublishRetained(
+        "diagnostic " + unit_id, CheckedJson(unit_id, command),
+        [this, unit_id, command, expiry] {
+          diagnostics_.push_back({unit_id, command, expiry});
+        },
+        std::move(done));
+  }
   absl::Status PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) override {
     return Note(unit_id, [&] { verdicts_.emplace_back(unit_id, verdict); });
   }
@@ -99,6 +108,13 @@ class FakeUnitLink : public UnitLink {
     const auto found = desired_.find(unit_id);
     return found == desired_.end() ? std::nullopt : std::make_optional(found->second);
   }
+  struct DiagnosticCall {
+    std::string unit_id;
+    // The envelope.
+    std::string command;
+    absl::Duration expiry;
+  };
+  std::vector<DiagnosticCall> diagnostics() const { return Copy(diagnostics_); }
   std::string key_sets() const { return Copy(key_sets_); }
   std::vector<WakeCall> wakes() const { return Copy(wakes_); }
   std::vector<std::pair<std::string, unit::v1::Verdict>> verdicts() const { return Copy(verdicts_); }
@@ -150,7 +166,8 @@ class FakeUnitLink : public UnitLink {
     if (callbacks.connection) callbacks.connection(connected, reason);
   }
 
-  // As a unit says it: reported, presence, feedback, applied; for a provisional report change the kind.
+  // As a unit says it: reported, presence, feedback, applied, a diagnostic's result; for a provisional report change
+  // the kind.
   template <typename Payload>
   static UnitMessage Message(const std::string& unit_id, uint64_t epoch, uint64_t seq, const Payload& payload) {
     UnitMessage message;
@@ -159,9 +176,10 @@ class FakeUnitLink : public UnitLink {
     message.epoch = epoch;
     message.seq = seq;
     message.payload = payload;
-    // In the order of the alternatives; the last one is told apart by the kind only.
+    // In the order of the alternatives.
     constexpr UnitMessage::Kind kKinds[] = {UnitMessage::Kind::kReported, UnitMessage::Kind::kPresence,
-                                            UnitMessage::Kind::kFeedback, UnitMessage::Kind::kApplied};
+                                            UnitMessage::Kind::kFeedback, UnitMessage::Kind::kApplied,
+                                            UnitMessage::Kind::kDiagnostic};
     message.kind = kKinds[message.payload.index()];
     return message;
   }
@@ -271,6 +289,7 @@ class FakeUnitLink : public UnitLink {
   std::map<std::string, std::string> desired_;
   std::string key_sets_;
   std::vector<WakeCall> wakes_;
+  std::vector<DiagnosticCall> diagnostics_;
   std::vector<std::pair<std::string, unit::v1::Verdict>> verdicts_;
   std::map<std::string, std::set<std::string>> acknowledged_;
   std::vector<std::string> published_;

@@ -132,8 +132,8 @@ absl::Status MqttUnitLink::Start(UnitLinkCallbacks callbacks) {
         [impl = impl_.get()](MqttMessage message) { impl->intake->Take(std::move(message), Intake::Lane::kRetained); });
   }
   const std::string release = absl::StrCat(ns, "/+/release/");
-  for (const std::string& filter :
-       {reported, presence, release + "feedback", release + "provisional", release + "applied"}) {
+  for (const std::string& filter : {reported, presence, release + "feedback", release + "provisional",
+                                    release + "applied", absl::StrCat(ns, "/+/diagnostics/result")}) {
     impl_->client->Subscribe(absl::StrCat("$share/", impl_->options.group, "/", filter), /*qos=*/1, /*retained=*/false);
   }
   impl_->client->Start();
@@ -175,6 +175,14 @@ absl::Status MqttUnitLink::Wake(const std::string& unit_id, uint64_t sequence, a
 absl::Status MqttUnitLink::PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) {
   return Annotate(impl_->Publish(impl_->ToUnit(unit_id, &UnitTopics::verdict, kVerdictMessage, verdict)),
                   absl::StrCat("verdict for ", unit_id));
+}
+
+void MqttUnitLink::PublishDiagnostic(const std::string& unit_id, const std::string& command, absl::Duration expiry,
+                                     Done done) {
+  absl::StatusOr<MqttMessage> message =
+      impl_->ToUnit(unit_id, &UnitTopics::diagnostics_command, kDiagnosticRunMessage, command);
+  if (message.ok()) message->expiry = expiry;
+  impl_->PublishWithAnswer(message, std::move(done));
 }
 
 absl::Status MqttUnitLink::Acknowledge(const std::string& unit_id, const std::vector<std::string>& msg_ids) {

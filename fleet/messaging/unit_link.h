@@ -1,9 +1,9 @@
 // The fleet's side of the link to its units as an interface: MQTT (mqtt_unit_link.h), and a fake for tests
 // (fake_unit_link.h). Topics and delivery rules are in docs/cloud-messages.md.
 //
-// What units send again until it is acknowledged (feedback, provisional, applied) is taken, stored in groups, and only
-// then acknowledged with Acknowledge(). What is retained (reported, presence) needs no acknowledgement: only the latest
-// one counts, and it is read again by a plain subscription after each reconnect.
+// What units send again until it is acknowledged (feedback, provisional, applied, diagnostic results) is taken, stored
+// in groups, and only then acknowledged with Acknowledge(). What is retained (reported, presence) needs no
+// acknowledgement: only the latest one counts, and it is read again by a plain subscription after each reconnect.
 #ifndef TANDEM_FLEET_MESSAGING_UNIT_LINK_H_
 #define TANDEM_FLEET_MESSAGING_UNIT_LINK_H_
 
@@ -20,7 +20,7 @@
 namespace tandem::fleet {
 
 struct UnitMessage {
-  enum class Kind { kReported, kPresence, kFeedback, kProvisional, kApplied };
+  enum class Kind { kReported, kPresence, kFeedback, kProvisional, kApplied, kDiagnostic };
   Kind kind = Kind::kReported;
   // From the topic, whose writer the broker's access list has checked.
   std::string unit_id;
@@ -31,9 +31,13 @@ struct UnitMessage {
   uint64_t epoch = 0;
   uint64_t seq = 0;
   std::string boot_id;
+  // Of kDiagnostic.
   std::string run_id;
+  std::string triggered_by;
   // The alternative that belongs to `kind`; Applied also for kProvisional.
-  std::variant<unit::v1::Reported, unit::v1::Presence, unit::v1::Feedback, unit::v1::Applied> payload;
+  std::variant<unit::v1::Reported, unit::v1::Presence, unit::v1::Feedback, unit::v1::Applied,
+               unit::v1::DiagnosticResult>
+      payload;
 };
 
 // Called from threads of the link; must be quick, must not throw, and must not call the link.
@@ -81,6 +85,9 @@ class UnitLink {
   // Wakes the unit, which then looks at its retained desired state. Dropped by the broker after `expiry`.
   virtual absl::Status Wake(const std::string& unit_id, uint64_t sequence, absl::Duration expiry) = 0;
   virtual absl::Status PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) = 0;
+  // A DSSE envelope of a release.v1.DiagnosticCommand; dropped by the broker after `expiry`. As PublishDesired().
+  virtual void PublishDiagnostic(const std::string& unit_id, const std::string& command, absl::Duration expiry,
+                                 Done done) = 0;
   // To be called after what they said is stored.
   virtual absl::Status Acknowledge(const std::string& unit_id, const std::vector<std::string>& msg_ids) = 0;
   // The chain of key sets, retained for all units: the JSON of common/crypto/desired_documents.h.

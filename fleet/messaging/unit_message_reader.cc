@@ -19,11 +19,12 @@ struct Channel {
   Kind kind;
 };
 // What follows {ns}/{unit}/.
-constexpr std::array<Channel, 5> kChannels = {{{"reported", Kind::kReported},
+constexpr std::array<Channel, 6> kChannels = {{{"reported", Kind::kReported},
                                                {"presence", Kind::kPresence},
                                                {"release/feedback", Kind::kFeedback},
                                                {"release/provisional", Kind::kProvisional},
-                                               {"release/applied", Kind::kApplied}}};
+                                               {"release/applied", Kind::kApplied},
+                                               {"diagnostics/result", Kind::kDiagnostic}}};
 
 const char* TypeOf(Kind kind) {
   switch (kind) {
@@ -37,6 +38,8 @@ const char* TypeOf(Kind kind) {
       return kProvisionalMessage;
     case Kind::kApplied:
       return kAppliedMessage;
+    case Kind::kDiagnostic:
+      return kDiagnosticResultMessage;
   }
   return "";
 }
@@ -49,6 +52,8 @@ google::protobuf::Message& PayloadFor(UnitMessage& message) {
       return message.payload.emplace<unit::v1::Presence>();
     case Kind::kFeedback:
       return message.payload.emplace<unit::v1::Feedback>();
+    case Kind::kDiagnostic:
+      return message.payload.emplace<unit::v1::DiagnosticResult>();
     case Kind::kProvisional:
     case Kind::kApplied:
       break;
@@ -91,6 +96,7 @@ absl::Status ReadUnitMessage(const UnitTopic& topic, std::string_view json, size
   message.seq = envelope.seq;
   message.boot_id = std::move(envelope.boot_id);
   message.run_id = std::move(envelope.run_id);
+  message.triggered_by = std::move(envelope.triggered_by);
   // First: of a message in the wrong place the payload cannot be right.
   if (!envelope.type.empty() && envelope.type != TypeOf(topic.kind)) {
     return absl::InvalidArgumentError(absl::StrCat("a message of type \"", absl::CHexEscape(envelope.type),
