@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/crypto/signed_metadata.h"
 #include "common/log/log.h"
 #include "common/net/backoff.h"
 #include "common/status/status.h"
@@ -152,7 +153,17 @@ void Controller::Answer(const ReportReplies& replies) {
   for (const ReportReplies::Ack& ack : replies.acks) acks[ack.unit_id].push_back(ack.msg_id);
   // What is lost here is asked for again.
   for (const auto& [unit_id, msg_ids] : acks) link_.Acknowledge(unit_id, msg_ids).IgnoreError();
-  for (const auto& [unit_id, verdict] : replies.verdicts) link_.PublishVerdict(unit_id, verdict).IgnoreError();
+  for (const ReportReplies::VerdictTo& reply : replies.verdicts) {
+    release::v1::Verdict verdict = reply.verdict;
+    verdict.set_namespace_(documents_.name_space());
+    verdict.mutable_issued_at()->set_seconds(time_.Now());
+    const absl::StatusOr<std::string> envelope = SealDocument(verdict, kVerdictType, {documents_.signer()});
+    if (!envelope.ok()) {
+      LogError("cannot sign a verdict", {{"unit", reply.unit_id}, {"reason", ToPersonText(envelope.status())}});
+      continue;
+    }
+    link_.PublishVerdict(reply.unit_id, *envelope).IgnoreError();
+  }
 }
 
 void Controller::TakeMessages() {

@@ -243,7 +243,8 @@ absl::Status ReportIntake::TakeApplied(StoreTransaction& tx, const UnitMessage& 
   if (!about_it) return absl::OkStatus();
   if (provisional) {
     // Again for each copy: the answer may be what was lost. Verification comes before it where the release has any.
-    unit::v1::Verdict verdict;
+    release::v1::Verdict verdict;
+    verdict.set_unit_id(unit.unit_id);
     verdict.set_sequence(applied.sequence());
     verdict.set_attempt(applied.attempt());
     verdict.set_verified(IsOpen(attempt.state));

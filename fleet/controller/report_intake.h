@@ -18,6 +18,7 @@
 #include "fleet/messaging/unit_link.h"
 #include "fleet/store/records.h"
 #include "fleet/store/store.h"
+#include "tandem/release/v1/diagnostic.pb.h"
 
 namespace tandem::fleet {
 
@@ -36,7 +37,8 @@ struct ReportReplies {
   };
   struct VerdictTo {
     std::string unit_id;
-    unit::v1::Verdict verdict;
+    // Without namespace and time, which who seals it fills in.
+    release::v1::Verdict verdict;
   };
   std::vector<Ack> acks;
   std::vector<VerdictTo> verdicts;

@@ -185,7 +185,8 @@ absl::Status FleetUnderTest::Step() {
   }
   messages_.clear();
   for (const ReportReplies::VerdictTo& verdict : replies.verdicts) {
-    RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, verdict.verdict));
+    ASSIGN_OR_RETURN(const std::string envelope, SealDocument(verdict.verdict, kVerdictType, {documents->signer()}));
+    RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, envelope));
   }
   RETURN_IF_ERROR(runner_->ScoreDue(now, 500).status());
   std::vector<RolloutRow> active;
@@ -202,7 +203,9 @@ absl::Status FleetUnderTest::Step() {
   const auto verdicts = link.verdicts();
   for (; verdicts_seen_ < verdicts.size(); ++verdicts_seen_) {
     SimulatedUnit& unit = units_.at(verdicts[verdicts_seen_].first);
-    if (!verdicts[verdicts_seen_].second.verified()) continue;
+    ASSIGN_OR_RETURN(const DsseEnvelope envelope, ParseDsse(verdicts[verdicts_seen_].second));
+    release::v1::Verdict verdict;
+    if (!verdict.ParseFromString(envelope.payload) || !verdict.verified()) continue;
     SayApplied(unit, /*provisional=*/false, unit.runs);
     SayReported(unit);
   }
