@@ -9,9 +9,23 @@ namespace {
 using S = AttemptState;
 using E = AttemptEvent;
 
-constexpr std::array<std::string_view, kAttemptStates> kStateNames = {
-    "queued", "offline", "asked",    "updating",   "provisional", "applied",
-    "passed", "failed",  "excluded", "superseded", "cancelled"};
+constexpr std::array<std::string_view, kAttemptStates> kStateNames = {"queued",
+                                                                      "offline",
+                                                                      "asked",
+                                                                      "updating",
+                                                                      "provisional",
+                                                                      "applied",
+                                                                      "passed",
+                                                                      "failed",
+                                                                      "excluded",
+                                                                      "superseded",
+                                                                      "cancelled",
+                                                                      "verifying",
+                                                                      "verified",
+                                                                      "verification_failed",
+                                                                      "verification_storm",
+                                                                      "verifying_trial",
+                                                                      "cleared"};
 
 const std::vector<AttemptRule>& Rules() {
   static const auto& rules = *new std::vector<AttemptRule>{
@@ -26,43 +40,89 @@ const std::vector<AttemptRule>& Rules() {
       {{S::kOffline}, E::kApplied, S::kApplied, {.start_clock = true}, "runs what was ordered"},
       {{S::kAsked, S::kUpdating, S::kProvisional}, E::kApplied, S::kApplied, {}, "runs what was ordered"},
 
-      {{S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied},
+      {{S::kCleared}, E::kApplied, S::kVerified, {}, "committed what passed its diagnostics"},
+
+      {{S::kApplied, S::kVerifying}, E::kVerify, S::kVerifying, {}, "its diagnostics run"},
+      {{S::kProvisional, S::kVerifyingTrial},
+       E::kVerify,
+       S::kVerifyingTrial,
+       {},
+       "its diagnostics run before it commits"},
+      // It did not wait.
+      {{S::kVerifyingTrial}, E::kApplied, S::kVerifying, {}, "committed while its diagnostics run"},
+      {{S::kVerifying}, E::kDiagnosticsPassed, S::kVerified, {}, "all diagnostics passed"},
+      {{S::kVerifyingTrial}, E::kDiagnosticsPassed, S::kCleared, {}, "all diagnostics passed: it may commit"},
+      {{S::kVerifying, S::kVerifyingTrial},
+       E::kDiagnosticsFailed,
+       S::kVerificationFailed,
+       {},
+       "a diagnostic did not pass"},
+      {{S::kVerifying, S::kVerifyingTrial},
+       E::kStorm,
+       S::kVerificationStorm,
+       {.stop_clock = true},
+       "what it was taken back to does not pass its diagnostics either"},
+
+      {{S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied, S::kVerifying, S::kVerifyingTrial,
+        S::kCleared},
        E::kMismatch,
        S::kFailed,
        {},
        "says that it is done, and runs something else"},
-      {{S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied},
+      {{S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied, S::kVerifying, S::kVerifyingTrial,
+        S::kCleared},
        E::kGaveUp,
        S::kFailed,
        {},
        "refused it, or went back by itself"},
-      {{S::kApplied, S::kPassed}, E::kFellBack, S::kFailed, {}, "had it, and runs something else now"},
+      {{S::kApplied, S::kPassed, S::kVerifying, S::kVerified},
+       E::kFellBack,
+       S::kFailed,
+       {},
+       "had it, and runs something else now"},
+      {{S::kApplied, S::kPassed, S::kVerifying, S::kVerified}, E::kAnomaly, S::kFailed, {}, "has it, and is not well"},
 
       {{S::kApplied},
        E::kScoreTime,
        S::kPassed,
        {.stop_clock = true, .score = AttemptScore::kPass},
        "still runs it at its age"},
+      {{S::kVerified},
+       E::kScoreTime,
+       S::kVerified,
+       {.stop_clock = true, .score = AttemptScore::kPass},
+       "still runs it, verified, at its age"},
       {{S::kAsked, S::kUpdating, S::kProvisional},
        E::kScoreTime,
        S::kFailed,
        {.stop_clock = true, .score = AttemptScore::kFail},
        "silent, or not done, at its age"},
+      {{S::kVerifying, S::kVerifyingTrial, S::kCleared},
+       E::kScoreTime,
+       S::kFailed,
+       {.stop_clock = true, .score = AttemptScore::kFail},
+       "not verified at its age"},
       // It failed before its age: statistical gates count it only now.
       {{S::kFailed},
        E::kScoreTime,
        S::kFailed,
        {.stop_clock = true, .score = AttemptScore::kFail},
        "failed before its age"},
+      {{S::kVerificationFailed},
+       E::kScoreTime,
+       S::kVerificationFailed,
+       {.stop_clock = true, .score = AttemptScore::kFail},
+       "failed before its age"},
 
       {{S::kQueued}, E::kNotEligible, S::kExcluded, {}, "may not have the release"},
       {{S::kQueued}, E::kCancel, S::kCancelled, {}, "the rollout ended before its turn"},
-      {{S::kQueued, S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied},
+      {{S::kQueued, S::kOffline, S::kAsked, S::kUpdating, S::kProvisional, S::kApplied, S::kVerifying,
+        S::kVerifyingTrial, S::kCleared},
        E::kSupersede,
        S::kSuperseded,
        {.stop_clock = true},
        "a newer order took its place"},
-      {{S::kFailed, S::kExcluded},
+      {{S::kFailed, S::kExcluded, S::kVerificationFailed},
        E::kRetry,
        S::kQueued,
        {.stop_clock = true, .new_try = true},
@@ -91,13 +151,25 @@ bool IsOpen(AttemptState state) {
     case S::kUpdating:
     case S::kProvisional:
     case S::kApplied:
+    case S::kVerifying:
+    case S::kVerifyingTrial:
+    case S::kCleared:
       return true;
     default:
       return false;
   }
 }
 
-bool MayHaveRelease(AttemptState state) { return IsOpen(state) || state == S::kPassed || state == S::kFailed; }
+bool MayHaveRelease(AttemptState state) {
+  return IsOpen(state) || state == S::kPassed || state == S::kFailed || state == S::kVerified ||
+         state == S::kVerificationFailed || state == S::kVerificationStorm;
+}
+
+bool IsVerifying(AttemptState state) { return state == S::kVerifying || state == S::kVerifyingTrial; }
+
+bool IsRollback(AttemptKind kind) {
+  return kind == AttemptKind::kRollback || kind == AttemptKind::kRollbackSecond || kind == AttemptKind::kRollbackThird;
+}
 
 std::string_view Name(AttemptState state) { return kStateNames.at(static_cast<size_t>(state)); }
 
@@ -111,6 +183,10 @@ std::string_view Name(AttemptKind kind) {
       return "rehearsal_again";
     case AttemptKind::kRollback:
       return "rollback";
+    case AttemptKind::kRollbackSecond:
+      return "rollback_second";
+    case AttemptKind::kRollbackThird:
+      return "rollback_third";
   }
   return "?";
 }
@@ -137,6 +213,16 @@ std::string_view Name(AttemptEvent event) {
       return "score time";
     case E::kFellBack:
       return "fell back";
+    case E::kAnomaly:
+      return "anomaly";
+    case E::kVerify:
+      return "verify";
+    case E::kDiagnosticsPassed:
+      return "diagnostics passed";
+    case E::kDiagnosticsFailed:
+      return "diagnostics failed";
+    case E::kStorm:
+      return "storm";
     case E::kNotEligible:
       return "not eligible";
     case E::kSupersede:

@@ -38,8 +38,18 @@ enum class AttemptState {
   kSuperseded = 9,
   // The rollout ended before anything was ordered.
   kCancelled = 10,
+  // Applied, and its diagnostics run.
+  kVerifying = 11,
+  kVerified = 12,
+  kVerificationFailed = 13,
+  // What it was taken back to failed its diagnostics as well: nothing more is done to the unit by itself.
+  kVerificationStorm = 14,
+  // Not committed yet (commit_on: verified), and its diagnostics run.
+  kVerifyingTrial = 15,
+  // They passed: it may commit.
+  kCleared = 16,
 };
-inline constexpr int kAttemptStates = 11;
+inline constexpr int kAttemptStates = 17;
 
 // Stored: never renumber.
 enum class AttemptKind {
@@ -47,9 +57,13 @@ enum class AttemptKind {
   // Goes back on purpose, to prove that it can; then kRehearsalAgain.
   kRehearsalBack = 1,
   kRehearsalAgain = 2,
-  // Takes a release back.
+  // Takes a release back: all planes, or the first ones of the release's rollback order.
   kRollback = 3,
+  // The next ones, where that did not help.
+  kRollbackSecond = 4,
+  kRollbackThird = 5,
 };
+inline constexpr int kAttemptKinds = 6;
 
 enum class AttemptEvent {
   // The order is durable, and the unit is online / away.
@@ -70,6 +84,15 @@ enum class AttemptEvent {
   kScoreTime,
   // It had applied, and runs something else now.
   kFellBack,
+  // It had applied, and says that it crashes or runs short of something.
+  kAnomaly,
+  // Diagnostics were ordered from it.
+  kVerify,
+  // All of them passed.
+  kDiagnosticsPassed,
+  kDiagnosticsFailed,
+  // They failed after everything that could be taken back was.
+  kStorm,
   // It already runs what would be ordered / may not have it.
   kNotEligible,
   kSupersede,
@@ -113,6 +136,10 @@ std::optional<AttemptStep> Step(AttemptState state, AttemptEvent event);
 bool IsOpen(AttemptState state);
 // The unit may have begun with what was ordered, or have it.
 bool MayHaveRelease(AttemptState state);
+// Diagnostics of this attempt run.
+bool IsVerifying(AttemptState state);
+// It takes a release back, on whichever rung.
+bool IsRollback(AttemptKind kind);
 
 std::string_view Name(AttemptState state);
 std::string_view Name(AttemptKind kind);

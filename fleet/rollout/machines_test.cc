@@ -45,11 +45,13 @@ TEST(AttemptMachineTest, AClockRunsWhileAnOrderIsOpenAndStopsWithTheScore) {
       }
     }
   }
-  for (const AttemptState state : {AttemptState::kAsked, AttemptState::kUpdating, AttemptState::kProvisional}) {
+  for (const AttemptState state : {AttemptState::kAsked, AttemptState::kUpdating, AttemptState::kProvisional,
+                                   AttemptState::kVerifying, AttemptState::kVerifyingTrial, AttemptState::kCleared}) {
     EXPECT_FALSE(reached.contains({state, false})) << Name(state) << " would never be scored";
   }
   EXPECT_FALSE(reached.contains({AttemptState::kQueued, true}));
   EXPECT_FALSE(reached.contains({AttemptState::kPassed, true}));
+  EXPECT_FALSE(reached.contains({AttemptState::kVerificationStorm, true}));
 }
 
 TEST(AttemptMachineTest, WhatIsOpenEndsAtItsAge) {
@@ -72,13 +74,38 @@ TEST(AttemptMachineTest, NothingPassesThatDidNotApply) {
   }
 }
 
-TEST(AttemptMachineTest, AFailureIsForgottenOnlyByARetry) {
+TEST(AttemptMachineTest, NothingIsVerifiedThatDidNotPassItsDiagnosticsAndCommit) {
+  // From every state without those two events.
+  for (const AttemptEvent without : {AttemptEvent::kDiagnosticsPassed, AttemptEvent::kApplied}) {
+    std::set<AttemptState> reached = {AttemptState::kQueued};
+    for (size_t before = 0; before != reached.size();) {
+      before = reached.size();
+      for (const AttemptState state : std::set(reached)) {
+        for (const AttemptEvent event : AttemptEvents()) {
+          if (event == without) continue;
+          if (const auto step = Step(state, event); step.has_value()) reached.insert(step->to);
+        }
+      }
+    }
+    EXPECT_FALSE(reached.contains(AttemptState::kVerified)) << Name(without);
+  }
+}
+
+TEST(AttemptMachineTest, NothingLeavesAVerificationStorm) {
   for (const AttemptEvent event : AttemptEvents()) {
-    const auto step = Step(AttemptState::kFailed, event);
-    if (event == AttemptEvent::kRetry) {
-      EXPECT_EQ(step->to, AttemptState::kQueued);
-    } else if (step.has_value()) {
-      EXPECT_EQ(step->to, AttemptState::kFailed) << Name(event);
+    EXPECT_FALSE(Step(AttemptState::kVerificationStorm, event).has_value()) << Name(event);
+  }
+}
+
+TEST(AttemptMachineTest, AFailureIsForgottenOnlyByARetry) {
+  for (const AttemptState failed : {AttemptState::kFailed, AttemptState::kVerificationFailed}) {
+    for (const AttemptEvent event : AttemptEvents()) {
+      const auto step = Step(failed, event);
+      if (event == AttemptEvent::kRetry) {
+        EXPECT_EQ(step->to, AttemptState::kQueued);
+      } else if (step.has_value()) {
+        EXPECT_EQ(step->to, failed) << Name(event);
+      }
     }
   }
 }
@@ -98,11 +125,18 @@ std::vector<RolloutCondition> Conditions() {
   return all;
 }
 
-TEST(RolloutMachineTest, WhatIsOverStaysOver) {
+TEST(RolloutMachineTest, WhatIsOverStaysOverButForAFailedVerification) {
   for (const RolloutCondition& condition : Conditions()) {
     if (condition.state != RolloutState::kAborted && condition.state != RolloutState::kSuperseded) continue;
     for (int event = 0; event <= static_cast<int>(RolloutEvent::kAbort); ++event) {
       const auto step = Step(condition, static_cast<RolloutEvent>(event));
+      // Units may still have what a newer rollout was to replace.
+      const bool goes_back = condition.state == RolloutState::kSuperseded &&
+                             static_cast<RolloutEvent>(event) == RolloutEvent::kVerificationFailed;
+      if (goes_back) {
+        EXPECT_EQ(step->to, RolloutState::kAborting);
+        continue;
+      }
       EXPECT_TRUE(absl::IsFailedPrecondition(step.status())) << Name(condition.state) << event;
     }
   }

@@ -33,6 +33,15 @@ const std::vector<RolloutRule>& Rules() {
        "a newer rollout took its place"},
       {{S::kComplete}, E::kSupersede, {}, {}, {}, {.cancel_queued = true}, "units that join get the newer release"},
 
+      {{S::kScheduled}, E::kVerificationFailed, {}, {}, S::kAborted, {.paused = false}, "nothing was ordered yet"},
+      {{S::kFilling, S::kRolling, S::kComplete, S::kSuperseded},
+       E::kVerificationFailed,
+       {},
+       {},
+       S::kAborting,
+       {.cancel_queued = true, .paused = false},
+       "every unit that received the release goes back"},
+
       {{S::kScheduled, S::kFilling, S::kRolling, S::kComplete},
        E::kPause,
        false,
@@ -113,6 +122,8 @@ std::string_view Name(RolloutEvent event) {
       return "taken back";
     case E::kSupersede:
       return "supersede";
+    case E::kVerificationFailed:
+      return "verification failed";
     case E::kPause:
       return "pause";
     case E::kResume:

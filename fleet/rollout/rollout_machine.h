@@ -44,6 +44,8 @@ enum class RolloutEvent {
   // Everything that goes back was ordered back, and the broker has the orders.
   kTakenBack,
   kSupersede,
+  // A unit failed the release's diagnostics, and it is taken back from all.
+  kVerificationFailed,
   // Verbs of operators.
   kPause,
   kResume,

@@ -11,7 +11,8 @@ namespace {
 
 constexpr char kColumns[] =
     "number, rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, before_firmware, "
-    "before_model, before_config, control, rolled_back_by, created_at, changed_at, control_score";
+    "before_model, before_config, control, rolled_back_by, created_at, changed_at, control_score, good_firmware, "
+    "good_model, good_config, run_id";
 
 AttemptRow ReadAttempt(const SqlRow& row) {
   return {.number = row.Int(0),
@@ -31,7 +32,9 @@ AttemptRow ReadAttempt(const SqlRow& row) {
           .control_score = static_cast<AttemptScore>(row.Int(20)),
           .rolled_back_by = row.Int(17),
           .created_at = row.Int(18),
-          .changed_at = row.Int(19)};
+          .changed_at = row.Int(19),
+          .good = {row.Int(21), row.Int(22), row.Int(23)},
+          .run_id = row.Text(24)};
 }
 
 int64_t Number(AttemptState state) { return static_cast<int64_t>(state); }
@@ -70,12 +73,18 @@ absl::StatusOr<std::optional<int64_t>> AttemptTable::Add(const AttemptRow& a) {
   std::optional<int64_t> number;
   RETURN_IF_ERROR(tx_.sql.Query(
       "INSERT INTO attempts (rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, "
-      "before_firmware, before_model, before_config, control, rolled_back_by, created_at, changed_at) VALUES "
-      "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) "
+      "before_firmware, before_model, before_config, control, rolled_back_by, created_at, changed_at, good_firmware, "
+      "good_model, good_config) VALUES "
+      "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) "
       "ON CONFLICT (rollout, unit, kind, tries) DO NOTHING RETURNING number",
-      {a.rollout, a.ring, a.unit, Number(a.kind), Number(a.state), a.reason, a.sequence, a.tries,
-       static_cast<int64_t>(a.score), a.score_at, a.order.epoch, a.order.seq, a.before[0], a.before[1], a.before[2],
-       a.control, a.rolled_back_by, a.created_at, a.changed_at},
+      {a.rollout,      a.ring,           a.unit,
+       Number(a.kind), Number(a.state),  a.reason,
+       a.sequence,     a.tries,          static_cast<int64_t>(a.score),
+       a.score_at,     a.order.epoch,    a.order.seq,
+       a.before[0],    a.before[1],      a.before[2],
+       a.control,      a.rolled_back_by, a.created_at,
+       a.changed_at,   a.good[0],        a.good[1],
+       a.good[2]},
       [&](const SqlRow& row) { number = row.Int(0); }));
   if (number.has_value()) {
     tx_.Count(StateCounter(a), 1);
@@ -105,11 +114,19 @@ absl::Status AttemptTable::Save(const AttemptRow& before, const AttemptRow& afte
       .Run(
           "UPDATE attempts SET state = ?2, reason = ?3, sequence = ?4, tries = ?5, score = ?6, score_at = ?7, epoch = "
           "?8, seq = ?9, before_firmware = ?10, before_model = ?11, before_config = ?12, rolled_back_by = ?13, "
-          "changed_at = ?14, control = ?15, control_score = ?16 WHERE number = ?1",
-          {after.number, Number(after.state), after.reason, after.sequence, after.tries,
-           static_cast<int64_t>(after.score), after.score_at, after.order.epoch, after.order.seq, after.before[0],
-           after.before[1], after.before[2], after.rolled_back_by, after.changed_at, after.control,
-           static_cast<int64_t>(after.control_score)})
+          "changed_at = ?14, control = ?15, control_score = ?16, good_firmware = ?17, good_model = ?18, good_config = "
+          "?19, run_id "
+          "= ?20 WHERE number = ?1",
+          {after.number,         Number(after.state),
+           after.reason,         after.sequence,
+           after.tries,          static_cast<int64_t>(after.score),
+           after.score_at,       after.order.epoch,
+           after.order.seq,      after.before[0],
+           after.before[1],      after.before[2],
+           after.rolled_back_by, after.changed_at,
+           after.control,        static_cast<int64_t>(after.control_score),
+           after.good[0],        after.good[1],
+           after.good[2],        after.run_id})
       .status();
 }
 
@@ -174,6 +191,13 @@ absl::StatusOr<std::vector<AttemptRow>> AttemptTable::List(int64_t rollout, int6
       {rollout, ring, state.has_value() ? Number(*state) : int64_t{-1}, after, int64_t{limit}});
 }
 
+absl::StatusOr<std::optional<AttemptRow>> AttemptTable::Find(int64_t rollout, int64_t unit, AttemptKind kind,
+                                                             int64_t tries) {
+  ASSIGN_OR_RETURN(std::vector<AttemptRow> found, Select("rollout = ?1 AND unit = ?2 AND kind = ?3 AND tries = ?4",
+                                                         {rollout, unit, Number(kind), tries}));
+  return found.empty() ? std::nullopt : std::make_optional(std::move(found[0]));
+}
+
 absl::StatusOr<bool> AttemptTable::IsMember(int64_t rollout, int64_t unit) {
   bool found = false;
   RETURN_IF_ERROR(tx_.sql.Query("SELECT 1 FROM attempts WHERE rollout = ?1 AND unit = ?2 LIMIT 1", {rollout, unit},
@@ -185,8 +209,8 @@ absl::StatusOr<int64_t> AttemptTable::CountOpen(int64_t rollout) {
   int64_t open = 0;
   RETURN_IF_ERROR(
       tx_.sql.Query("SELECT COALESCE(SUM(value), 0) FROM counters WHERE name >= ?1 AND name < ?2 AND (name LIKE "
-                    "'%/asked' OR name LIKE "
-                    "'%/updating' OR name LIKE '%/provisional')",
+                    "'%/asked' OR name LIKE '%/updating' OR name LIKE '%/provisional' OR name LIKE '%/verifying' OR "
+                    "name LIKE '%/verifying_trial' OR name LIKE '%/cleared')",
                     {absl::StrCat("ring/", rollout, "/"), absl::StrCat("ring/", rollout, "/~")},
                     [&](const SqlRow& row) { open = row.Int(0); }));
   return open;

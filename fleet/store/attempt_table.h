@@ -50,6 +50,7 @@ class AttemptTable {
   absl::StatusOr<std::vector<AttemptRow>> OfUnit(int64_t unit, int limit);
   // The unit's newest one of this rollout, if any.
   absl::StatusOr<std::optional<AttemptRow>> OfUnitInRollout(int64_t unit, int64_t rollout);
+  absl::StatusOr<std::optional<AttemptRow>> Find(int64_t rollout, int64_t unit, AttemptKind kind, int64_t tries);
   // For pages: above number `after`; ring < 0: all; state unset: all.
   absl::StatusOr<std::vector<AttemptRow>> List(int64_t rollout, int64_t ring, std::optional<AttemptState> state,
                                                int64_t after, int limit);

@@ -11,12 +11,16 @@ namespace {
 
 absl::Status CountUnits(StoreTransaction& tx) {
   RETURN_IF_ERROR(tx.sql.Query(
-      "SELECT COUNT(*), COALESCE(SUM(online), 0), COALESCE(SUM(stale), 0), COALESCE(SUM(revoked), 0) FROM units", {},
-      [&](const SqlRow& row) {
+      "SELECT COUNT(*), COALESCE(SUM(online), 0), COALESCE(SUM(stale), 0), COALESCE(SUM(revoked), 0), "
+      "COALESCE(SUM(CASE WHEN storm = '' THEN 0 ELSE 1 END), 0), COALESCE(SUM(CASE WHEN held = '' THEN 0 ELSE 1 END), "
+      "0) FROM units",
+      {}, [&](const SqlRow& row) {
         tx.Count("units", row.Int(0));
         tx.Count("online", row.Int(1));
         tx.Count("stale", row.Int(2));
         tx.Count("revoked", row.Int(3));
+        tx.Count("storm", row.Int(4));
+        tx.Count("held", row.Int(5));
       }));
   for (const std::string_view plane : kPlaneNames) {
     const std::string column = absl::StrCat("run_", std::string(plane));

@@ -14,6 +14,7 @@
 #include "fleet/rollout/attempt_machine.h"
 #include "fleet/rollout/rollout_machine.h"
 #include "fleet/rollout/targeting.h"
+#include "fleet/verification/run_outcome.h"
 
 namespace tandem::fleet {
 
@@ -60,6 +61,11 @@ struct UnitRow {
   int64_t published_at = 0;
   // The open attempt.
   int64_t attempt = 0;
+  // The newest that it ran and that passed its verification there, or had none to pass.
+  PlaneReleases good{};
+  // Why the loop guard stopped it, why an operator holds it back; empty: neither.
+  std::string storm;
+  std::string held;
 
   friend bool operator==(const UnitRow&, const UnitRow&) = default;
 };
@@ -80,6 +86,9 @@ struct UnitEventRow {
   std::string reason;
 };
 
+// Stored: never renumber.
+enum class ReleaseVerdict { kNone = 0, kVerified = 1, kFailed = 2 };
+
 struct ReleaseRow {
   int64_t number = 0;
   // Lower-case hex.
@@ -93,6 +102,13 @@ struct ReleaseRow {
   std::string frozen_reason;
   int64_t imported_at = 0;
   std::string imported_by;
+  ReleaseVerdict verdict = ReleaseVerdict::kNone;
+  // The first failure: when, on which unit (its number), and how.
+  int64_t failed_at = 0;
+  int64_t failed_unit = 0;
+  std::string failed_reason;
+  // It was taken back by itself from every unit.
+  bool auto_rolled_back = false;
 };
 
 struct RolloutRow {
@@ -169,8 +185,40 @@ struct AttemptRow {
   int64_t rolled_back_by = 0;
   int64_t created_at = 0;
   int64_t changed_at = 0;
+  // The unit's `good` when it was ordered.
+  PlaneReleases good{};
+  // Of its newest verification; empty: none.
+  std::string run_id;
 
   friend bool operator==(const AttemptRow&, const AttemptRow&) = default;
+};
+
+// One diagnostic on one unit.
+struct DiagnosticRunRow {
+  int64_t number = 0;
+  std::string run_id;
+  int64_t unit = 0;
+  // 0: on demand.
+  int64_t attempt = 0;
+  int64_t release = 0;
+  std::string diagnostic;
+  std::string triggered_by;
+  RunState state = RunState::kPending;
+  int64_t timeout_secs = 0;
+  int64_t created_at = 0;
+  int64_t deadline = 0;
+  // By how much the deadline was put off, in seconds.
+  int64_t extended = 0;
+  // When it is published (again); 0: the broker has it, or nobody waits for it.
+  int64_t publish_at = 0;
+  int64_t finished_at = 0;
+  std::string reason;
+  // unit.v1.DiagnosticResult; empty: none came.
+  std::string result;
+  // An outcome that came when it decided nothing any more.
+  std::string late_outcome;
+
+  friend bool operator==(const DiagnosticRunRow&, const DiagnosticRunRow&) = default;
 };
 
 struct StopRow {

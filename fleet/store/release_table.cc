@@ -11,10 +11,13 @@ namespace tandem::fleet {
 namespace {
 
 constexpr char kColumns[] =
-    "number, digest, release_id, planes, envelope, signers, base_urls, frozen, frozen_reason, imported_at, imported_by";
+    "number, digest, release_id, planes, envelope, signers, base_urls, frozen, frozen_reason, imported_at, "
+    "imported_by, "
+    "verdict, failed_at, failed_unit, failed_reason, auto_rolled_back";
 
 constexpr char kHeadColumns[] =
-    "number, digest, release_id, planes, '', signers, base_urls, frozen, frozen_reason, imported_at, imported_by";
+    "number, digest, release_id, planes, '', signers, base_urls, frozen, frozen_reason, imported_at, imported_by, "
+    "verdict, failed_at, failed_unit, failed_reason, auto_rolled_back";
 
 // Neither keyids nor URLs hold a line feed.
 std::string ToLines(const std::vector<std::string>& items) { return absl::StrJoin(items, "\n"); }
@@ -31,7 +34,12 @@ ReleaseRow ReadRelease(const SqlRow& row) {
           .frozen = row.Int(7) != 0,
           .frozen_reason = row.Text(8),
           .imported_at = row.Int(9),
-          .imported_by = row.Text(10)};
+          .imported_by = row.Text(10),
+          .verdict = static_cast<ReleaseVerdict>(row.Int(11)),
+          .failed_at = row.Int(12),
+          .failed_unit = row.Int(13),
+          .failed_reason = row.Text(14),
+          .auto_rolled_back = row.Int(15) != 0};
 }
 
 }  // namespace
@@ -65,10 +73,11 @@ absl::StatusOr<ReleaseRow> ReleaseTable::Get(int64_t number) {
   return std::move(found[0]);
 }
 
-absl::StatusOr<ReleaseRow> ReleaseTable::Head(int64_t number) {
+absl::StatusOr<ReleaseRow> ReleaseTable::Head(int64_t number, bool lock) {
   std::optional<ReleaseRow> found;
-  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kHeadColumns, " FROM releases WHERE number = ?1"), {number},
-                                [&](const SqlRow& row) { found = ReadRelease(row); }));
+  RETURN_IF_ERROR(tx_.sql.Query(
+      absl::StrCat("SELECT ", kHeadColumns, " FROM releases WHERE number = ?1", lock ? tx_.sql.ForUpdate() : ""),
+      {number}, [&](const SqlRow& row) { found = ReadRelease(row); }));
   if (!found.has_value()) return absl::NotFoundError(absl::StrCat("there is no release number ", number));
   return *std::move(found);
 }
@@ -91,6 +100,25 @@ absl::Status ReleaseTable::SetFrozen(int64_t number, bool frozen, const std::str
   return tx_.sql
       .Run("UPDATE releases SET frozen = ?2, frozen_reason = ?3 WHERE number = ?1", {number, int64_t{frozen}, reason})
       .status();
+}
+
+absl::Status ReleaseTable::SaveVerdict(const ReleaseRow& release) {
+  return tx_.sql
+      .Run(
+          "UPDATE releases SET verdict = ?2, failed_at = ?3, failed_unit = ?4, failed_reason = ?5, auto_rolled_back = "
+          "?6 "
+          "WHERE number = ?1",
+          {release.number, static_cast<int64_t>(release.verdict), release.failed_at, release.failed_unit,
+           release.failed_reason, int64_t{release.auto_rolled_back}})
+      .status();
+}
+
+absl::StatusOr<std::vector<ReleaseRow>> ReleaseTable::FailedSince(int64_t time, int limit) {
+  std::vector<ReleaseRow> found;
+  RETURN_IF_ERROR(tx_.sql.Query(
+      absl::StrCat("SELECT ", kHeadColumns, " FROM releases WHERE failed_at >= ?1 ORDER BY failed_at DESC LIMIT ?2"),
+      {time, int64_t{limit}}, [&](const SqlRow& row) { found.push_back(ReadRelease(row)); }));
+  return found;
 }
 
 absl::Status ReleaseTable::SetBaseUrls(int64_t number, const std::vector<std::string>& base_urls) {

@@ -21,11 +21,15 @@ class ReleaseTable {
   // Its number. ALREADY_EXISTS: the digest is stored.
   absl::StatusOr<int64_t> Add(const ReleaseRow& release);
   absl::StatusOr<ReleaseRow> Get(int64_t number);
-  // Without its envelope, which may be large.
-  absl::StatusOr<ReleaseRow> Head(int64_t number);
+  // Without its envelope, which may be large. Locked: nobody decides about it until the transaction ends.
+  absl::StatusOr<ReleaseRow> Head(int64_t number, bool lock = false);
   // A digest, or a release_id that one release has: FAILED_PRECONDITION, with their digests, when several have it.
   absl::StatusOr<ReleaseRow> Find(const std::string& digest_or_id);
   absl::Status SetFrozen(int64_t number, bool frozen, const std::string& reason);
+  // verdict, failed_*, auto_rolled_back.
+  absl::Status SaveVerdict(const ReleaseRow& release);
+  // That failed since `time`, newest first, without envelopes.
+  absl::StatusOr<std::vector<ReleaseRow>> FailedSince(int64_t time, int limit);
   absl::Status SetBaseUrls(int64_t number, const std::vector<std::string>& base_urls);
   // Newest first, below number `before` (0: from the newest).
   absl::StatusOr<std::vector<ReleaseRow>> List(int64_t before, int limit);

@@ -198,6 +198,56 @@ CREATE TABLE tokens (
   revoked BIGINT NOT NULL DEFAULT 0
 );
 )sql",
+      // 2: verification.
+      R"sql(
+ALTER TABLE units ADD COLUMN good_firmware BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE units ADD COLUMN good_model BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE units ADD COLUMN good_config BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE units ADD COLUMN storm TEXT NOT NULL DEFAULT '';
+ALTER TABLE units ADD COLUMN held TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN good_firmware BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN good_model BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN good_config BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN run_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE releases ADD COLUMN verdict BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE releases ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE releases ADD COLUMN failed_unit BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE releases ADD COLUMN failed_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE releases ADD COLUMN auto_rolled_back BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX rollouts_release ON rollouts (release);
+CREATE TABLE diagnostic_runs (
+  number {key},
+  run_id {text} NOT NULL,
+  unit BIGINT NOT NULL,
+  attempt BIGINT NOT NULL,
+  release BIGINT NOT NULL,
+  diagnostic {text} NOT NULL,
+  triggered_by TEXT NOT NULL,
+  state BIGINT NOT NULL DEFAULT 0,
+  timeout_secs BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  deadline BIGINT NOT NULL,
+  extended BIGINT NOT NULL DEFAULT 0,
+  publish_at BIGINT NOT NULL,
+  finished_at BIGINT NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '',
+  result {bytes} NOT NULL,
+  late_outcome TEXT NOT NULL DEFAULT '',
+  UNIQUE (run_id, diagnostic)
+);
+CREATE INDEX diagnostic_runs_unit ON diagnostic_runs (unit, number);
+CREATE INDEX diagnostic_runs_due ON diagnostic_runs (deadline) WHERE state = 0;
+CREATE INDEX diagnostic_runs_publish ON diagnostic_runs (publish_at) WHERE publish_at > 0;
+CREATE TABLE verification_failures (
+  attempt BIGINT PRIMARY KEY
+);
+CREATE TABLE project (
+  number BIGINT PRIMARY KEY,
+  auto_rollback BIGINT NOT NULL,
+  streak TEXT NOT NULL,
+  disabled_until BIGINT NOT NULL
+);
+)sql",
   };
   return migrations;
 }

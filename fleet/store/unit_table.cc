@@ -13,8 +13,9 @@ namespace {
   "units.number, unit_id, revoked, online, stale, last_seen, presence_epoch, presence_seq, reported_epoch, " \
   "reported_seq, reported_hash, reported_sequence, run_firmware, run_model, run_config, previous_firmware, " \
   "previous_model, previous_config, desired_firmware, desired_model, desired_config, desired_sequence, "     \
-  "desired_attempt, published_sequence, published_at, attempt"
-constexpr int kUnitColumns = 26;
+  "desired_attempt, published_sequence, published_at, attempt, good_firmware, good_model, good_config, "     \
+  "storm, held"
+constexpr int kUnitColumns = 31;
 #define TANDEM_UNIT_ATTRIBUTES "hardware, unit_group, customer, region, site, tags, certificate, registered_at"
 
 PlaneReleases ReadPlanes(const SqlRow& row, int column) {
@@ -39,7 +40,10 @@ UnitRow ReadUnit(const SqlRow& row) {
           .desired_attempt = row.Int(22),
           .published_sequence = row.Int(23),
           .published_at = row.Int(24),
-          .attempt = row.Int(25)};
+          .attempt = row.Int(25),
+          .good = ReadPlanes(row, 26),
+          .storm = row.Text(29),
+          .held = row.Text(30)};
 }
 
 UnitRecord ReadRecord(const SqlRow& row) {
@@ -156,6 +160,8 @@ absl::Status UnitTable::Save(const UnitRow& before, const UnitRow& after) {
   tx_.Count("online", int64_t{after.online} - int64_t{before.online});
   tx_.Count("stale", int64_t{after.stale} - int64_t{before.stale});
   tx_.Count("revoked", int64_t{after.revoked} - int64_t{before.revoked});
+  tx_.Count("storm", int64_t{!after.storm.empty()} - int64_t{!before.storm.empty()});
+  tx_.Count("held", int64_t{!after.held.empty()} - int64_t{!before.held.empty()});
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (before.runs[plane] == after.runs[plane]) continue;
     tx_.Count(RunCounter(plane, before.runs[plane]), -1);
@@ -167,14 +173,39 @@ absl::Status UnitTable::Save(const UnitRow& before, const UnitRow& after) {
           "?7, reported_epoch = ?8, reported_seq = ?9, reported_hash = ?10, reported_sequence = ?11, run_firmware = "
           "?12, run_model = ?13, run_config = ?14, previous_firmware = ?15, previous_model = ?16, previous_config = "
           "?17, desired_firmware = ?18, desired_model = ?19, desired_config = ?20, desired_sequence = ?21, "
-          "desired_attempt = ?22, published_sequence = ?23, published_at = ?24, attempt = ?25 WHERE number = ?1",
-          {after.number,           int64_t{after.revoked}, int64_t{after.online},    int64_t{after.stale},
-           after.last_seen,        after.presence.epoch,   after.presence.seq,       after.reported.epoch,
-           after.reported.seq,     after.reported_hash,    after.reported_sequence,  after.runs[0],
-           after.runs[1],          after.runs[2],          after.previous[0],        after.previous[1],
-           after.previous[2],      after.desired[0],       after.desired[1],         after.desired[2],
-           after.desired_sequence, after.desired_attempt,  after.published_sequence, after.published_at,
-           after.attempt})
+          "desired_attempt = ?22, published_sequence = ?23, published_at = ?24, attempt = ?25, good_firmware = ?26, "
+          "good_model = ?27, "
+          "good_config = ?28, storm = ?29, held = ?30 WHERE number = ?1",
+          {after.number,
+           int64_t{after.revoked},
+           int64_t{after.online},
+           int64_t{after.stale},
+           after.last_seen,
+           after.presence.epoch,
+           after.presence.seq,
+           after.reported.epoch,
+           after.reported.seq,
+           after.reported_hash,
+           after.reported_sequence,
+           after.runs[0],
+           after.runs[1],
+           after.runs[2],
+           after.previous[0],
+           after.previous[1],
+           after.previous[2],
+           after.desired[0],
+           after.desired[1],
+           after.desired[2],
+           after.desired_sequence,
+           after.desired_attempt,
+           after.published_sequence,
+           after.published_at,
+           after.attempt,
+           after.good[0],
+           after.good[1],
+           after.good[2],
+           after.storm,
+           after.held})
       .status();
 }
 

@@ -22,7 +22,7 @@ struct UnitRegistration {
   bool by_operator = true;
 };
 
-// Counters: "units", "online", "stale", "revoked", and "run/{plane}/{release number}".
+// Counters: "units", "online", "stale", "revoked", "storm", "held", and "run/{plane}/{release number}".
 class UnitTable {
  public:
   explicit UnitTable(StoreTransaction& tx) : tx_(tx) {}
