@@ -8,22 +8,32 @@
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/store/verification_table.h"
 
 namespace tandem::fleet {
 namespace {
 
 constexpr int kMaxRollouts = 50;
 constexpr int kMaxAudited = 100;
+constexpr int kUnitRuns = 50;
+
+uint64_t GuardMark(const StormGuard& guard) {
+  uint64_t mark = absl::HashOf(guard.switched_on, guard.disabled_until);
+  for (const StormGuard::Failure& failure : guard.streak) mark = absl::HashOf(mark, failure.release, failure.at);
+  return mark;
+}
 
 absl::StatusOr<uint64_t> FleetMark(StoreTransaction& tx) {
   uint64_t mark = 0;
-  for (const char* name : {"units", "online", "stale", "revoked"}) {
+  for (const char* name : {"units", "online", "stale", "revoked", "storm", "held"}) {
     ASSIGN_OR_RETURN(const int64_t value, Counter(tx, name));
     mark = absl::HashOf(mark, value);
   }
   ASSIGN_OR_RETURN(const auto versions, Counters(tx, "run/"));
   ASSIGN_OR_RETURN(const int64_t unpublished, AssignmentTable(tx).QueueLength());
-  return absl::HashOf(mark, versions, unpublished);
+  // What it is when nobody has set it does not matter to a comparison.
+  ASSIGN_OR_RETURN(const StormGuard guard, StormGuardTable(tx, /*switched_on=*/true).Get(/*lock=*/false));
+  return absl::HashOf(mark, versions, unpublished, GuardMark(guard));
 }
 
 absl::StatusOr<uint64_t> RolloutMark(StoreTransaction& tx, const RolloutRow& row) {
@@ -40,13 +50,18 @@ absl::StatusOr<uint64_t> UnitMark(StoreTransaction& tx, const std::string& unit_
   const absl::StatusOr<UnitRow> row = UnitTable(tx).Get(unit_id, /*lock=*/false);
   if (absl::IsNotFound(row.status())) return 0;
   RETURN_IF_ERROR(row.status());
-  uint64_t mark = absl::HashOf(row->revoked, row->online, row->stale, row->last_seen, row->reported_hash,
-                               row->reported_sequence, row->runs, row->desired_sequence, row->published_sequence);
+  uint64_t mark =
+      absl::HashOf(row->revoked, row->online, row->stale, row->last_seen, row->reported_hash, row->reported_sequence,
+                   row->runs, row->desired_sequence, row->published_sequence, row->storm, row->held);
   RETURN_IF_ERROR(UnitTable(tx).Events(
       row->number, 1, [&](UnitEventRow&& event) { mark = absl::HashOf(mark, event.order.epoch, event.order.seq); }));
   ASSIGN_OR_RETURN(const auto attempts, AttemptTable(tx).OfUnit(row->number, 1));
   for (const AttemptRow& attempt : attempts) {
     mark = absl::HashOf(mark, attempt.number, attempt.state, attempt.reason, attempt.changed_at);
+  }
+  ASSIGN_OR_RETURN(const auto runs, DiagnosticRunTable(tx).OfUnit(row->number, kUnitRuns));
+  for (const DiagnosticRunRow& run : runs) {
+    mark = absl::HashOf(mark, run.number, run.state, run.deadline, run.late_outcome);
   }
   return mark;
 }

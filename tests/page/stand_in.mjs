@@ -25,11 +25,15 @@ export class ApiFault {
 export class StandIn {
   static async start() {
     const server = new StandIn();
-    server.http = createServer((request, response) => server.#serve(request, response));
-    await new Promise((done) => server.http.listen(0, "127.0.0.1", done));
-    server.port = server.http.address().port;
-    server.url = `http://127.0.0.1:${server.port}/`;
+    await server.listen(0);
     return server;
+  }
+
+  async listen(port) {
+    this.http = createServer((request, response) => this.#serve(request, response));
+    await new Promise((done) => this.http.listen(port, "127.0.0.1", done));
+    this.port = this.http.address().port;
+    this.url = `http://127.0.0.1:${this.port}/`;
   }
 
   folder = process.env.TANDEM_PAGE_FILES;

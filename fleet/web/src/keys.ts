@@ -26,7 +26,7 @@ function move(by: number) {
 }
 
 export function installKeys(help: () => void) {
-  let started = 0;
+  let started = -Infinity;
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;
@@ -39,7 +39,7 @@ export function installKeys(help: () => void) {
     if (document.querySelector("dialog[open]")) return;
     const place = places.find(([key]) => key === event.key);
     if (place && performance.now() - started < kSequenceMs) {
-      started = 0;
+      started = -Infinity;
       go(place[1]);
     } else if (event.key === "g") {
       started = performance.now();
@@ -53,7 +53,7 @@ export function installKeys(help: () => void) {
     } else {
       return;
     }
-    started = 0;
+    started = -Infinity;
     event.preventDefault();
   };
   addEventListener("keydown", onKey);

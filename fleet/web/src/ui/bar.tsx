@@ -15,6 +15,7 @@ export interface Part {
 }
 
 export function Bar({ parts, whole, label, thin }: { parts: Part[]; whole: number; label: string; thin?: boolean }) {
+  const rest = whole - parts.reduce((sum, part) => sum + part.units, 0);
   const text = parts.map((part) => `${part.name} ${count(part.units)}`).join(", ");
   return (
     <div class={thin ? "bar thin" : "bar"} role="img" aria-label={`${label}: ${text || "nothing"}`}>
@@ -26,6 +27,7 @@ export function Bar({ parts, whole, label, thin }: { parts: Part[]; whole: numbe
           title={`${part.name}: ${count(part.units)} of ${count(whole)} (${percent(part.units, whole)})`}
         />
       ))}
+      {rest > 0 && <i style={{ flexGrow: rest }} />}
     </div>
   );
 }
@@ -49,17 +51,18 @@ export function Legend({ parts, whole }: { parts: Part[]; whole?: number }) {
 
 // From what is done to what waits to what went wrong.
 const kOrder = [
-  "verified", "passed", "applied", "verifying", "verifying_trial", "provisional", "updating", "asked", "offline", "queued",
+  "verified", "passed", "cleared", "applied", "verifying", "verifying_trial", "provisional", "updating", "asked", "offline", "queued",
   "superseded", "cancelled", "excluded", "failed", "verification_failed", "verification_storm",
 ];
 
-// Forward attempts of one or more rings by state, or those of another kind ("rollback").
-export function attemptParts(counts: Record<string, Int64>[], kind = ""): Part[] {
+// Forward attempts of one or more rings by state, or those that go back ("rollback", "rollback_second", …).
+export function attemptParts(counts: Record<string, Int64>[], kind: "" | "rollback" = ""): Part[] {
   const sums = new Map<string, number>();
   for (const ring of counts) {
     for (const [name, value] of Object.entries(ring)) {
       const slash = name.lastIndexOf("/");
-      if (name.slice(0, Math.max(0, slash)) !== kind || name === "controls") continue;
+      const of = name.slice(0, Math.max(0, slash));
+      if ((kind ? !of.startsWith(kind) : of !== "") || name === "controls") continue;
       const state = name.slice(slash + 1);
       sums.set(state, (sums.get(state) ?? 0) + num(value));
     }

@@ -69,6 +69,7 @@ const kStates: Record<string, [Tone, string]> = {
   promoted: ["good", "✓"],
   promote: ["good", "✓"],
   pass: ["good", "✓"],
+  cleared: ["done", "✓"],
   applied: ["done", "●"],
   asked: ["busy", "→"],
   updating: ["busy", "◐"],

@@ -169,7 +169,7 @@ function RingBranch({ rollout, ring, spec, index, route }: { rollout: Rollout; r
   );
 }
 
-const kStates = ["queued", "offline", "asked", "updating", "provisional", "applied", "verifying", "verifying_trial", "verified", "passed", "failed",
+const kStates = ["queued", "offline", "asked", "updating", "provisional", "applied", "verifying", "verifying_trial", "cleared", "verified", "passed", "failed",
   "verification_failed", "verification_storm", "excluded", "superseded", "cancelled"];
 
 function Attempts({ rollout, ring, route }: { rollout: Rollout; ring: Ring; route: Route }) {

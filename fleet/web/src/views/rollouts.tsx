@@ -46,7 +46,7 @@ export function RolloutsView({ route }: { route: Route }) {
 // Where it is: the ring that is under way, or the last one.
 export const ringOf = (rollout: Rollout): Ring | undefined => rollout.rings[Math.min(rollout.ring, rollout.rings.length - 1)];
 
-const kDone = ["verified", "passed", "applied", "failed", "verification_failed", "verification_storm"];
+const kDone = ["verified", "passed", "cleared", "applied", "failed", "verification_failed", "verification_storm"];
 
 // Units that have got it since its first ring began, a minute; 0: nothing to say yet.
 export function rateOf(rollout: Rollout, now: number): number {
@@ -94,7 +94,7 @@ function Row({ rollout, now }: { rollout: Rollout; now: number }) {
   const over = kOver.includes(rollout.state);
   return (
     <tr>
-      <td>
+      <td class="name">
         <a href={to("rollouts", String(rollout.id))} data-row>
           <span class="muted num">{String(rollout.id)}</span> {rollout.spec.name}
         </a>
