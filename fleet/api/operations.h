@@ -21,6 +21,7 @@
 #include "fleet/controller/fleet_time.h"
 #include "fleet/controller/registry.h"
 #include "fleet/controller/rollout_operations.h"
+#include "fleet/controller/unit_operations.h"
 #include "fleet/store/store.h"
 #include "tandem/fleet/v1/fleet.pb.h"
 
@@ -31,6 +32,7 @@ struct OperationsParts {
   Documents& documents;
   Registry& registry;
   RolloutOperations& rollouts;
+  UnitOperations& units;
   FleetTime& time;
   // What the link to the units says.
   std::function<v1::BrokerState()> broker;
@@ -106,6 +108,8 @@ class Operations {
   absl::StatusOr<v1::Rollout> RolloutView(StoreTransaction& tx, const RolloutRow& row);
   absl::StatusOr<v1::Release> ReleaseView(StoreTransaction& tx, const ReleaseRow& row);
   absl::StatusOr<v1::Keys> ReadKeys();
+  absl::StatusOr<v1::Unit> ReadUnit(const std::string& unit_id);
+  absl::StatusOr<v1::Guards> GuardsView(StoreTransaction& tx);
 
   const OperationsParts parts_;
   std::atomic<bool> stopping_ = false;
