@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "fleet/api/caller.h"
+#include "fleet/api/event_feed.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/fleet_time.h"
 #include "fleet/controller/registry.h"
@@ -40,10 +41,18 @@ struct OperationsParts {
 // Thread-safe. What it is made of must outlive it.
 class Operations {
  public:
-  explicit Operations(OperationsParts parts) : parts_(std::move(parts)) {}
+  explicit Operations(OperationsParts parts)
+      : parts_(std::move(parts)),
+        events_(parts_.store, [this] { return parts_.broker ? parts_.broker().SerializeAsString() : ""; }) {}
 
-  // Ends the calls that wait: they answer UNAVAILABLE within a second, as all later ones do.
-  void Stop() { stopping_ = true; }
+  // Ends the calls that wait, and the event feed: they answer UNAVAILABLE within a second, as all later ones do.
+  void Stop() {
+    stopping_ = true;
+    events_.Stop();
+  }
+
+  // What has changed, as it happens; for viewers.
+  EventFeed& events() { return events_; }
 
   absl::StatusOr<v1::FleetOverview> GetFleet(const Caller& caller, const v1::GetFleetRequest& request);
 
@@ -105,6 +114,7 @@ class Operations {
   const OperationsParts parts_;
   std::atomic<bool> stopping_ = false;
   std::atomic<int> watchers_ = 0;
+  EventFeed events_;
 };
 
 }  // namespace tandem::fleet
