@@ -60,6 +60,11 @@ absl::Status Check(const config::v1::FleetConfig& config, const ConfigLines& lin
       Between(lines, "heartbeat", absl::Seconds(config.heartbeat().seconds()), absl::Seconds(10), absl::Hours(24)));
   RETURN_IF_ERROR(Between(lines, "keep_events", absl::Seconds(config.keep_events().seconds()), absl::Hours(1),
                           absl::Hours(24 * 3650)));
+  if (config.verification().has_offline_grace()) {
+    RETURN_IF_ERROR(Between(lines, "verification.offline_grace",
+                            absl::Seconds(config.verification().offline_grace().seconds()), absl::ZeroDuration(),
+                            absl::Hours(24)));
+  }
   return Between(lines, "assignment_lifetime", absl::Seconds(config.assignment_lifetime().seconds()), absl::Minutes(10),
                  absl::Hours(24 * 400));
 }
@@ -88,6 +93,9 @@ absl::StatusOr<config::v1::FleetConfig> LoadFleetConfig(const std::string& path,
   if (!config.has_heartbeat()) config.mutable_heartbeat()->set_seconds(300);
   if (!config.has_assignment_lifetime()) config.mutable_assignment_lifetime()->set_seconds(int64_t{7} * 24 * 3600);
   if (!config.has_keep_events()) config.mutable_keep_events()->set_seconds(int64_t{90} * 24 * 3600);
+  if (!config.verification().has_auto_rollback_on_verification_failure()) {
+    config.mutable_verification()->set_auto_rollback_on_verification_failure(true);
+  }
   Default(config.mutable_controller_id(), absl::StrCat(HostName(), "-", NewMessageId().substr(0, 8)));
   RETURN_IF_ERROR(Check(config, lines));
   return config;

@@ -26,6 +26,8 @@
 #include "fleet/controller/orders.h"
 #include "fleet/controller/registry.h"
 #include "fleet/controller/rollout_operations.h"
+#include "fleet/controller/unit_operations.h"
+#include "fleet/controller/verification.h"
 #include "fleet/messaging/mqtt_unit_link.h"
 #include "fleet/store/access_table.h"
 #include "fleet/store/postgres_database.h"
@@ -127,7 +129,11 @@ absl::Status RunFleet(const config::v1::FleetConfig& config) {
   Documents documents(config.namespace_(), std::move(key));
   Orders orders(documents, {.lifetime = absl::Seconds(config.assignment_lifetime().seconds())});
   Registry registry(orders);
-  RolloutOperations rollouts(documents);
+  Verification verification(documents,
+                            {.auto_rollback = config.verification().auto_rollback_on_verification_failure(),
+                             .offline_grace = absl::Seconds(config.verification().offline_grace().seconds())});
+  RolloutOperations rollouts(documents, verification);
+  UnitOperations units(documents, orders, verification);
   ASSIGN_OR_RETURN(const std::unique_ptr<MqttUnitLink> link, MakeLink(config));
 
   ControllerOptions options;
@@ -136,13 +142,22 @@ absl::Status RunFleet(const config::v1::FleetConfig& config) {
   options.intake.open_registration = config.open_registration();
   options.intake.keep_events = absl::Seconds(config.keep_events().seconds());
   options.stale_after = 3 * absl::Seconds(config.heartbeat().seconds());
-  Controller controller(*store, documents, registry, orders, *link, time, options);
+  Controller controller({.store = *store,
+                         .documents = documents,
+                         .registry = registry,
+                         .orders = orders,
+                         .verification = verification,
+                         .units = units,
+                         .link = *link,
+                         .time = time},
+                        options);
 
   Authenticator authenticator(*store, time, AuthenticatorOptionsFrom(config));
   Operations operations({.store = *store,
                          .documents = documents,
                          .registry = registry,
                          .rollouts = rollouts,
+                         .units = units,
                          .time = time,
                          .broker = [&link] {
                            const UnitLinkState state = link->state();

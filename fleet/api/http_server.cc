@@ -14,9 +14,11 @@
 #include "common/net/tls_switch.h"
 #include "common/status/status.h"
 #include "fleet/api/certificate.h"
+#include "fleet/api/event_stream.h"
 #include "fleet/api/http_request.h"
 #include "fleet/api/methods.h"
 #include "fleet/api/openapi.h"
+#include "fleet/web/web_files.h"
 #include "httplib.h"
 
 namespace tandem::fleet {
@@ -32,6 +34,7 @@ constexpr char kJson[] = "application/json";
 constexpr char kEverything[] = R"([\s\S]*)";
 constexpr int kExportPage = 1000;
 constexpr int kTooLarge = 413;
+constexpr absl::Duration kKeepAliveEvery = absl::Seconds(15);
 
 void Answer(const absl::Status& status, httplib::Response& response) {
   response.status = HttpStatusOf(status.code());
@@ -58,6 +61,34 @@ absl::Status OwnRefusal(int status) {
   return absl::InvalidArgumentError("this is no HTTP request that can be read");
 }
 
+// A file of the page, for anybody. False: it is none.
+bool AnswerPage(const httplib::Request& request, httplib::Response& response) {
+  const WebFile* file = request.method == "GET" || request.method == "HEAD" ? FindWebFile(request.path) : nullptr;
+  if (file == nullptr) return false;
+  response.set_header("Cache-Control", file->immutable ? "public, max-age=31536000, immutable" : "no-cache");
+  response.set_header("ETag", std::string(file->etag));
+  response.set_header("Vary", "Accept-Encoding");
+  response.set_header("Content-Security-Policy", std::string(kPageSecurityPolicy));
+  response.set_header("Cross-Origin-Opener-Policy", "same-origin");
+  response.set_header("Referrer-Policy", "no-referrer");
+  if (request.get_header_value("If-None-Match") == file->etag) {
+    response.status = 304;
+    return true;
+  }
+  if (!absl::StrContains(request.get_header_value("Accept-Encoding"), "gzip")) {
+    response.status = 406;
+    response.set_content("This is a page for browsers, compressed with gzip: curl --compressed\n", "text/plain");
+    return true;
+  }
+  response.set_header("Content-Encoding", "gzip");
+  // Piece by piece: a text as a whole the library would compress once more.
+  response.set_content_provider(file->gzip.size(), std::string(file->content_type),
+                                [file](size_t offset, size_t length, httplib::DataSink& sink) {
+                                  return sink.write(file->gzip.data() + offset, length);
+                                });
+  return true;
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -79,13 +110,15 @@ struct HttpServer::Impl {
                      httplib::Response& response);
   absl::StatusOr<std::string> ReadBody(const httplib::Request& request, const httplib::ContentReader& reader);
   absl::Status Export(const Caller& caller, httplib::Response& response);
+  absl::Status Events(const httplib::Request& request, const Caller& caller, httplib::Response& response);
   void AddHandlers();
 };
 
 void HttpServer::Impl::Handle(const httplib::Request& request, httplib::Response& response,
                               const httplib::ContentReader* reader) {
-  response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
+  if (AnswerPage(request, response)) return;
+  response.set_header("Cache-Control", "no-store");
   if (request.method == "GET" && request.target == "/healthz") {
     response.set_content("ok\n", "text/plain");
     return;
@@ -123,6 +156,7 @@ absl::Status HttpServer::Impl::Serve(const httplib::Request& request, const Call
     return absl::OkStatus();
   }
   if (request.method == "GET" && request.target == "/v1/audit/export") return Export(caller, response);
+  if (request.method == "GET" && request.path == "/v1/events") return Events(request, caller, response);
   ASSIGN_OR_RETURN(const RoutedRequest routed, RouteRequest(request.method, request.target));
   // Before a body is read for somebody who may not send it.
   RETURN_IF_ERROR(Authorize(caller, *routed.route));
@@ -177,6 +211,50 @@ absl::Status HttpServer::Impl::Export(const Caller& caller, httplib::Response& r
         request->set_page_token(page->next_page_token());
         if (page->next_page_token().empty()) sink.done();
         return true;
+      });
+  return absl::OkStatus();
+}
+
+absl::Status HttpServer::Impl::Events(const httplib::Request& request, const Caller& caller,
+                                      httplib::Response& response) {
+  RETURN_IF_ERROR(Authorize(caller, *FindRoute("GetFleet")));
+  ASSIGN_OR_RETURN(const Watched watched, ParseWatch(request.get_param_value("watch")));
+  struct Stream {
+    std::unique_ptr<EventFeed::Subscription> subscription;
+    Credentials credentials;
+    bool greeted = false;
+    absl::Time checked = absl::Now();
+  };
+  auto stream = std::make_shared<Stream>();
+  stream->credentials = CredentialsOf(request);
+  ASSIGN_OR_RETURN(stream->subscription, operations.events().Subscribe(watched));
+  // Proxies that collect what they pass on would keep it to themselves.
+  response.set_header("X-Accel-Buffering", "no");
+  response.set_chunked_content_provider(
+      "text/event-stream", [this, stream](size_t /*offset*/, httplib::DataSink& sink) {
+        std::string text;
+        if (!stream->greeted) {
+          text = HelloEvent();
+          stream->greeted = true;
+        } else {
+          const auto changed = stream->subscription->Next(kKeepAliveEvery);
+          if (stopping || !changed.has_value()) {
+            sink.done();
+            return true;
+          }
+          text = changed->empty() ? KeepAlive() : ChangeEvent(*changed);
+        }
+        // Who was let in once may be out by now.
+        if (absl::Now() - stream->checked >= kKeepAliveEvery) {
+          stream->checked = absl::Now();
+          const absl::Status still = authenticator.Authenticate(stream->credentials).status();
+          if (absl::IsUnauthenticated(still)) {
+            text = EndEvent(std::string(still.message()));
+            if (sink.write(text.data(), text.size())) sink.done();
+            return true;
+          }
+        }
+        return sink.write(text.data(), text.size());
       });
   return absl::OkStatus();
 }
@@ -252,7 +330,9 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(Operations& operat
     impl->server = std::make_unique<httplib::Server>();
   }
   httplib::Server& server = *impl->server;
-  server.new_task_queue = [threads = options.threads] { return new httplib::ThreadPool(static_cast<size_t>(threads)); };
+  // Event streams take theirs for as long as they last.
+  const int threads = options.threads + EventFeed::kMaxSubscriptions;
+  server.new_task_queue = [threads] { return new httplib::ThreadPool(static_cast<size_t>(threads)); };
   server.set_payload_max_length(kMaxBodyBytes);
   server.set_tcp_nodelay(true);
   server.set_keep_alive_max_count(kRequestsPerConnection);

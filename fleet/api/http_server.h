@@ -1,5 +1,6 @@
 // The fleet's API as JSON over HTTP: what docs/fleet-api.md lists, `GET /v1/openapi.json`, `GET /v1/audit/export` (the
-// whole audit log, oldest first, one JSON object a line), and for whoever asks `GET /healthz`.
+// whole audit log, oldest first, one JSON object a line), `GET /v1/events` (what has changed, as server-sent events),
+// and for whoever asks `GET /healthz` and the page, `GET /`.
 //
 //   ASSIGN_OR_RETURN(auto server, HttpServer::Start(operations, authenticator, {.listen = "127.0.0.1:7080"}));
 //
@@ -26,7 +27,7 @@ struct HttpServerOptions {
   // Its certificate and key, reloaded when they change; with a CA clients may come with a certificate instead of a
   // token. Without TLS only addresses of this computer are listened on: put a reverse proxy in front.
   std::optional<config::v1::Tls> tls;
-  // Connections that are served at the same time; others wait.
+  // Connections that are served at the same time beside event streams; others wait.
   int threads = 32;
 };
 

@@ -167,6 +167,23 @@ Json ExportOperation(Schemas& schemas) {
               {"content", {{"application/x-ndjson", {{"schema", schemas.Of(v1::AuditEntry::descriptor())}}}}}}}}}};
 }
 
+Json EventsOperation() {
+  return {
+      {"operationId", "WatchEvents"},
+      {"description",
+       "Server-sent events: `hello` once it is live, `change` with the names of what differs by now, `end` when the "
+       "token is no longer good. Role: viewer."},
+      {"x-role", "VIEWER"},
+      {"parameters",
+       Json::array({{{"name", "watch"},
+                     {"in", "query"},
+                     {"description", "Units, and rollouts that are over, to be told of, too: unit/gw-17,rollout/7"},
+                     {"schema", {{"type", "string"}}}}})},
+      {"responses",
+       {{"200", {{"description", "OK"}, {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}}},
+        {"default", {{"description", "An error"}, {"content", Content(Reference(kErrorSchema))}}}}}};
+}
+
 std::string MakeDocument() {
   Schemas schemas;
   Json paths = Json::object();
@@ -177,6 +194,7 @@ std::string MakeDocument() {
         OperationOf(route, method, schemas);
   }
   paths["/v1/audit/export"]["get"] = ExportOperation(schemas);
+  paths["/v1/events"]["get"] = EventsOperation();
   Json document = {{"openapi", "3.1.0"},
                    {"info",
                     {{"title", "Tandem fleet"},

@@ -16,10 +16,12 @@
 
 #include "absl/status/statusor.h"
 #include "fleet/api/caller.h"
+#include "fleet/api/event_feed.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/fleet_time.h"
 #include "fleet/controller/registry.h"
 #include "fleet/controller/rollout_operations.h"
+#include "fleet/controller/unit_operations.h"
 #include "fleet/store/store.h"
 #include "tandem/fleet/v1/fleet.pb.h"
 
@@ -30,6 +32,7 @@ struct OperationsParts {
   Documents& documents;
   Registry& registry;
   RolloutOperations& rollouts;
+  UnitOperations& units;
   FleetTime& time;
   // What the link to the units says.
   std::function<v1::BrokerState()> broker;
@@ -38,10 +41,18 @@ struct OperationsParts {
 // Thread-safe. What it is made of must outlive it.
 class Operations {
  public:
-  explicit Operations(OperationsParts parts) : parts_(std::move(parts)) {}
+  explicit Operations(OperationsParts parts)
+      : parts_(std::move(parts)),
+        events_(parts_.store, [this] { return parts_.broker ? parts_.broker().SerializeAsString() : ""; }) {}
 
-  // Ends the calls that wait: they answer UNAVAILABLE within a second, as all later ones do.
-  void Stop() { stopping_ = true; }
+  // Ends the calls that wait, and the event feed: they answer UNAVAILABLE within a second, as all later ones do.
+  void Stop() {
+    stopping_ = true;
+    events_.Stop();
+  }
+
+  // What has changed, as it happens; for viewers.
+  EventFeed& events() { return events_; }
 
   absl::StatusOr<v1::FleetOverview> GetFleet(const Caller& caller, const v1::GetFleetRequest& request);
 
@@ -97,10 +108,13 @@ class Operations {
   absl::StatusOr<v1::Rollout> RolloutView(StoreTransaction& tx, const RolloutRow& row);
   absl::StatusOr<v1::Release> ReleaseView(StoreTransaction& tx, const ReleaseRow& row);
   absl::StatusOr<v1::Keys> ReadKeys();
+  absl::StatusOr<v1::Unit> ReadUnit(const std::string& unit_id);
+  absl::StatusOr<v1::Guards> GuardsView(StoreTransaction& tx);
 
   const OperationsParts parts_;
   std::atomic<bool> stopping_ = false;
   std::atomic<int> watchers_ = 0;
+  EventFeed events_;
 };
 
 }  // namespace tandem::fleet

@@ -101,7 +101,9 @@ v1::Keys ViewOfKeys(const TrustedDocuments& trusted, const PublicKey& signer, in
 
 absl::StatusOr<v1::Release> Operations::ReleaseView(StoreTransaction& tx, const ReleaseRow& row) {
   ASSIGN_OR_RETURN(const auto opened, parts_.documents.Release(tx, row.number));
-  return ViewOf(*opened, row, *parts_.documents.trusted());
+  v1::Release view = ViewOf(*opened, row, *parts_.documents.trusted());
+  ASSIGN_OR_RETURN(*view.mutable_verification(), ViewOfVerification(tx, row));
+  return view;
 }
 
 absl::StatusOr<v1::Release> Operations::ImportRelease(const Caller& caller, const v1::ImportReleaseRequest& request) {
@@ -186,6 +188,15 @@ absl::StatusOr<v1::Release> Operations::FreezeRelease(const Caller& caller, cons
                                  .new_value = state(row)}));
       if (!row.frozen) row.frozen_reason.clear();
       RETURN_IF_ERROR(releases.SetFrozen(row.number, row.frozen, row.frozen_reason));
+      if (!row.frozen && row.verdict == ReleaseVerdict::kFailed) {
+        // It gets another chance: its verification begins anew.
+        row.verdict = ReleaseVerdict::kNone;
+        row.failed_at = 0;
+        row.failed_unit = 0;
+        row.failed_reason.clear();
+        row.auto_rolled_back = false;
+        RETURN_IF_ERROR(releases.SaveVerdict(row));
+      }
     }
     ASSIGN_OR_RETURN(view, ReleaseView(tx, row));
     return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include "fleet/api/http_server.h"
 #include "fleet/api/methods.h"
 #include "fleet/api/openapi.h"
+#include "fleet/web/web_files.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "grpcpp/create_channel.h"
@@ -154,8 +155,8 @@ TEST_F(ServerTest, EveryMethodTakesItsRoleAndHigherOnesOnly) {
 }
 
 TEST_F(ServerTest, StrangersLearnNothingFromPathsThatAreNoMethod) {
-  for (const std::string path : {"/", "/v1/openapi.json", "/v1/audit/export", "/nope", "/v1/units/%0a", "/v1/../x",
-                                 "/healthz/x", "/v1/units?filter=%"}) {
+  for (const std::string path : {"/index.html", "/v1/openapi.json", "/v1/audit/export", "/nope", "/v1/units/%0a",
+                                 "/v1/../x", "/healthz/x", "/v1/units?filter=%"}) {
     const auto answer = CallHttp("GET", path, "");
     ASSERT_TRUE(answer) << path;
     EXPECT_EQ(answer->status, 401) << path;
@@ -378,6 +379,86 @@ TEST(Servers, ACertificateIsAPrincipalAndWithoutOneATokenIsNeeded) {
   // A token says more than a certificate: one that is wrong is not forgiven.
   EXPECT_EQ(who_grpc(&*ci, "tnd_wrong"), "error 16");
   EXPECT_EQ(who_http(&*ci, "tnd_wrong"), "error 401");
+}
+
+TEST_F(ServerTest, ThePageIsForAnybodyAndKeptByItsTag) {
+  if (WebFiles().empty()) GTEST_SKIP() << "built without the page";
+  httplib::Client client("127.0.0.1", http_->port());
+  client.set_decompress(false);
+  const httplib::Headers browser = {{"Accept-Encoding", "gzip, deflate, br"}};
+  for (const WebFile& file : WebFiles()) {
+    const auto answer = client.Get(std::string(file.path), browser);
+    ASSERT_TRUE(answer) << file.path;
+    EXPECT_EQ(answer->status, 200) << file.path;
+    EXPECT_TRUE(answer->body == file.gzip) << file.path;
+    EXPECT_EQ(answer->get_header_value("Content-Encoding"), "gzip");
+    EXPECT_EQ(answer->get_header_value("Content-Type"), file.content_type);
+    EXPECT_EQ(answer->get_header_value("Content-Security-Policy"), kPageSecurityPolicy);
+    EXPECT_EQ(answer->get_header_value("X-Content-Type-Options"), "nosniff");
+    EXPECT_THAT(answer->get_header_value("Cache-Control"), HasSubstr(file.immutable ? "immutable" : "no-cache"));
+    httplib::Headers again = browser;
+    again.emplace("If-None-Match", std::string(file.etag));
+    EXPECT_EQ(client.Get(std::string(file.path), again)->status, 304) << file.path;
+  }
+  // Not for those who cannot read it; and the API stays closed.
+  EXPECT_EQ(client.Get("/", httplib::Headers{{"Accept-Encoding", "identity"}})->status, 406);
+  EXPECT_EQ(client.Get("/assets/nope.js", browser)->status, 401);
+  EXPECT_EQ(client.Post("/", httplib::Headers{}, "{}", "application/json")->status, 401);
+}
+
+// What a stream says until `enough`, or for five seconds.
+std::string ReadEvents(int port, const std::string& target, const std::string& authorization,
+                       const std::function<bool(const std::string&)>& enough) {
+  httplib::Client client("127.0.0.1", port);
+  client.set_read_timeout(5);
+  std::string text;
+  // As browsers ask.
+  const httplib::Headers headers = {{"Authorization", authorization}, {"Accept-Encoding", "gzip, deflate, br"}};
+  client.Get(target, headers, [&](const char* data, size_t size) {
+    text.append(data, size);
+    return !enough(text);
+  });
+  return text;
+}
+
+TEST_F(ServerTest, EventsTellViewersWhatChangesWithinASecond) {
+  fixture_.RegisterUnits("gw", 3);
+  const std::string viewer = absl::StrCat("Bearer ", fixture_.Token("vera", v1::VIEWER));
+  absl::Time revoked;
+  absl::Time told;
+  const std::string text =
+      ReadEvents(http_->port(), "/v1/events?watch=unit/gw-0001", viewer, [&](const std::string& so_far) {
+        if (revoked == absl::Time()) {
+          EXPECT_THAT(so_far, HasSubstr("event: hello"));
+          v1::RevokeUnitRequest request;
+          request.set_unit_id("gw-0001");
+          request.set_revoked(true);
+          request.set_reason("lost");
+          EXPECT_TRUE(fixture_.operations.RevokeUnit(kOperator, request).ok());
+          revoked = absl::Now();
+        }
+        told = absl::Now();
+        return so_far.find("unit/gw-0001") != std::string::npos;
+      });
+  EXPECT_THAT(text, HasSubstr("event: change\ndata: {\"changed\":["));
+  EXPECT_LT(told - revoked, absl::Seconds(1));
+}
+
+TEST_F(ServerTest, EventsRefuseStrangersAndWhatCannotBeWatched) {
+  EXPECT_EQ(CallHttp("GET", "/v1/events", "Bearer tnd_wrong")->status, 401);
+  const std::string viewer = absl::StrCat("Bearer ", fixture_.Token("vera", v1::VIEWER));
+  EXPECT_EQ(CallHttp("GET", "/v1/events?watch=gw-0001", viewer)->status, 400);
+}
+
+TEST_F(ServerTest, EventsEndWhenTheControllerEnds) {
+  const std::string viewer = absl::StrCat("Bearer ", fixture_.Token("vera", v1::VIEWER));
+  const absl::Time begin = absl::Now();
+  ReadEvents(http_->port(), "/v1/events", viewer, [&](const std::string&) {
+    fixture_.operations.Stop();
+    return false;
+  });
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(4));
+  EXPECT_EQ(CallHttp("GET", "/v1/events", viewer)->status, 503);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/store/verification_table.h"
 
 namespace tandem::fleet {
 namespace {
@@ -27,6 +28,9 @@ constexpr int kBatch = 1000;
 constexpr int kShownAttempts = 20;
 constexpr int kShownEvents = 100;
 constexpr int kShownRollouts = 50;
+constexpr int kShownRuns = 100;
+constexpr int kShownFailedReleases = 10;
+constexpr int64_t kFailedReleaseSeconds = int64_t{7} * 24 * 3600;
 
 struct UnitFilter {
   TargetExpression target;
@@ -38,15 +42,17 @@ struct UnitFilter {
     if (presence == "offline" && unit.row.online) return false;
     if (presence == "stale" && !unit.row.stale) return false;
     if (presence == "revoked" && !unit.row.revoked) return false;
+    if (presence == "storm" && unit.row.storm.empty()) return false;
+    if (presence == "held" && unit.row.held.empty()) return false;
     return target.Matches(unit.attributes);
   }
 };
 
 absl::StatusOr<UnitFilter> FilterOf(const v1::ListUnitsRequest& request) {
-  static constexpr const char* kPresences[] = {"", "online", "offline", "stale", "revoked"};
+  static constexpr const char* kPresences[] = {"", "online", "offline", "stale", "revoked", "storm", "held"};
   if (std::ranges::find(kPresences, request.presence()) == std::end(kPresences)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("presence \"", request.presence(), "\" is none of online, offline, stale, revoked"));
+        absl::StrCat("presence \"", request.presence(), "\" is none of online, offline, stale, revoked, storm, held"));
   }
   ASSIGN_OR_RETURN(TargetExpression target, Annotate(TargetExpression::Parse(request.filter()), "filter"));
   return UnitFilter{std::move(target), request.presence()};
@@ -112,11 +118,15 @@ absl::Status AddCounts(StoreTransaction& tx, v1::FleetOverview& overview) {
   ASSIGN_OR_RETURN(const int64_t online, Counter(tx, "online"));
   ASSIGN_OR_RETURN(const int64_t stale, Counter(tx, "stale"));
   ASSIGN_OR_RETURN(const int64_t revoked, Counter(tx, "revoked"));
+  ASSIGN_OR_RETURN(const int64_t storm, Counter(tx, "storm"));
+  ASSIGN_OR_RETURN(const int64_t held, Counter(tx, "held"));
   ASSIGN_OR_RETURN(const int64_t unpublished, AssignmentTable(tx).QueueLength());
   overview.set_units(static_cast<uint64_t>(units));
   overview.set_online(static_cast<uint64_t>(online));
   overview.set_stale(static_cast<uint64_t>(stale));
   overview.set_revoked(static_cast<uint64_t>(revoked));
+  overview.set_storm_units(static_cast<uint64_t>(storm));
+  overview.set_held_units(static_cast<uint64_t>(held));
   overview.set_unpublished(static_cast<uint64_t>(unpublished));
   return absl::OkStatus();
 }
@@ -136,6 +146,12 @@ absl::StatusOr<v1::FleetOverview> Operations::GetFleet(const Caller&, const v1::
     }
     ASSIGN_OR_RETURN(const auto stops, StopTable(tx).List());
     for (const StopRow& stop : stops) *overview.add_stops() = ViewOf(stop);
+    ASSIGN_OR_RETURN(*overview.mutable_guards(), GuardsView(tx));
+    ASSIGN_OR_RETURN(const auto failed,
+                     ReleaseTable(tx).FailedSince(parts_.time.Now() - kFailedReleaseSeconds, kShownFailedReleases));
+    for (const ReleaseRow& row : failed) {
+      ASSIGN_OR_RETURN(*overview.add_failed_releases(), ReleaseView(tx, row));
+    }
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(read);
@@ -206,6 +222,10 @@ absl::StatusOr<v1::UnitDetail> Operations::GetUnit(const Caller&, const v1::GetU
     ASSIGN_OR_RETURN(const auto attempts, AttemptTable(tx).OfUnit(record.row.number, kShownAttempts));
     for (const AttemptRow& attempt : attempts) {
       ASSIGN_OR_RETURN(*detail.add_attempts(), views.Of(attempt));
+    }
+    ASSIGN_OR_RETURN(const auto runs, DiagnosticRunTable(tx).OfUnit(record.row.number, kShownRuns));
+    for (const DiagnosticRunRow& run : runs) {
+      ASSIGN_OR_RETURN(*detail.add_runs(), views.Of(run, request.unit_id()));
     }
     return units.Events(record.row.number, kShownEvents,
                         [&](UnitEventRow&& event) { *detail.add_events() = ViewOf(event); });

@@ -6,12 +6,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/crypto/sha256.h"
+#include "common/crypto/signed_metadata.h"
 #include "common/status/status.h"
 #include "fleet/controller/rollout_spec.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/unit_table.h"
+#include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 
@@ -21,6 +23,13 @@ namespace {
 uint64_t Unsigned(int64_t number) { return static_cast<uint64_t>(number); }
 
 std::string PlaneName(release::v1::Plane plane) { return absl::AsciiStrToLower(release::v1::Plane_Name(plane)); }
+
+// The name of the field that is set: "exec", "http", …
+std::string KindOf(const release::v1::Probe& check) {
+  const google::protobuf::OneofDescriptor& kinds = *check.GetDescriptor()->oneof_decl(0);
+  const auto* kind = check.GetReflection()->GetOneofFieldDescriptor(check, &kinds);
+  return kind == nullptr ? "" : kind->name();
+}
 
 const char* ScoreName(AttemptScore score) {
   switch (score) {
@@ -117,7 +126,73 @@ v1::Release ViewOf(const OpenedRelease& opened, const ReleaseRow& row, const Tru
   *view.mutable_imported_at() = ToTimestamp(row.imported_at);
   view.set_imported_by(row.imported_by);
   view.set_notes(opened.document.notes());
+  for (const release::v1::Diagnostic& diagnostic : opened.document.diagnostics()) {
+    v1::DiagnosticDefinition& shown = *view.add_diagnostics();
+    shown.set_name(diagnostic.name());
+    shown.set_description(diagnostic.description());
+    shown.set_run_after_ota(diagnostic.run_after_ota());
+    shown.set_timeout_secs(static_cast<uint32_t>(absl::ToInt64Seconds(TimeoutOf(diagnostic))));
+    for (const int plane : diagnostic.planes()) shown.add_planes(PlaneName(static_cast<release::v1::Plane>(plane)));
+    shown.set_target(diagnostic.target());
+    shown.set_kind(KindOf(diagnostic.check()));
+  }
+  for (const int plane : opened.document.rollback().order()) {
+    view.add_rollback_order(PlaneName(static_cast<release::v1::Plane>(plane)));
+  }
   return view;
+}
+
+absl::StatusOr<v1::ReleaseVerification> ViewOfVerification(StoreTransaction& tx, const ReleaseRow& release) {
+  v1::ReleaseVerification view;
+  ASSIGN_OR_RETURN(const std::vector<RolloutRow> rollouts, RolloutTable(tx).OfRelease(release.number));
+  for (const RolloutRow& rollout : rollouts) {
+    ASSIGN_OR_RETURN(const auto counts, Counters(tx, AllRingsCounterPrefix(rollout.number)));
+    for (const auto& [name, value] : counts) {
+      // "{ring}/{state}" are forward attempts.
+      const std::string state = name.substr(name.find('/') + 1);
+      if (value <= 0) continue;
+      if (state == "verifying" || state == "verifying_trial") view.set_verifying(view.verifying() + Unsigned(value));
+      if (state == "verified") view.set_verified(view.verified() + Unsigned(value));
+      if (state == "verification_failed") view.set_failed(view.failed() + Unsigned(value));
+    }
+  }
+  if (release.verdict == ReleaseVerdict::kFailed) {
+    view.set_state("verification_failed");
+    *view.mutable_failed_at() = ToTimestamp(release.failed_at);
+    ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(release.failed_unit, /*lock=*/false));
+    view.set_failed_unit(unit.unit_id);
+    view.set_reason(release.failed_reason);
+    view.set_auto_rolled_back(release.auto_rolled_back);
+  } else if (view.verifying() > 0) {
+    view.set_state("verifying");
+  } else if (release.verdict == ReleaseVerdict::kVerified) {
+    view.set_state("verified");
+  }
+  return view;
+}
+
+absl::StatusOr<v1::DiagnosticRun> Views::Of(const DiagnosticRunRow& row, const std::string& unit_id) {
+  v1::DiagnosticRun run;
+  run.set_run_id(row.run_id);
+  run.set_diagnostic(row.diagnostic);
+  run.set_state(std::string(Name(row.state)));
+  run.set_reason(row.reason);
+  run.set_triggered_by(row.triggered_by);
+  ASSIGN_OR_RETURN(*run.mutable_release_id(), ReleaseId(row.release));
+  run.set_unit_id(unit_id);
+  run.set_attempt(Unsigned(row.attempt));
+  *run.mutable_created_at() = ToTimestamp(row.created_at);
+  *run.mutable_deadline() = ToTimestamp(row.deadline);
+  if (row.finished_at != 0) *run.mutable_finished_at() = ToTimestamp(row.finished_at);
+  unit::v1::DiagnosticResult result;
+  if (!result.ParseFromString(row.result)) {
+    return absl::DataLossError(absl::StrCat("the stored result of diagnostic run ", row.number, " cannot be read"));
+  }
+  run.set_duration_ms(result.duration_ms());
+  *run.mutable_measurements() = result.measurements();
+  run.set_log_excerpt(result.log_excerpt());
+  run.set_late_outcome(row.late_outcome);
+  return run;
 }
 
 absl::StatusOr<std::string> Views::ReleaseId(int64_t number) {
@@ -157,6 +232,7 @@ absl::StatusOr<v1::Unit> Views::Of(const UnitRecord& record) {
     ASSIGN_OR_RETURN(*state.mutable_desired(), ReleaseId(row.desired[plane]));
     ASSIGN_OR_RETURN(*state.mutable_current(), ReleaseId(row.runs[plane]));
     ASSIGN_OR_RETURN(*state.mutable_previous(), ReleaseId(row.previous[plane]));
+    ASSIGN_OR_RETURN(*state.mutable_verified(), ReleaseId(row.good[plane]));
   }
   unit.set_desired_sequence(Unsigned(row.desired_sequence));
   unit.set_published_sequence(Unsigned(row.published_sequence));
@@ -166,6 +242,8 @@ absl::StatusOr<v1::Unit> Views::Of(const UnitRecord& record) {
     unit.set_rollout(Unsigned(attempt.rollout));
   }
   *unit.mutable_registered_at() = ToTimestamp(record.registered_at);
+  unit.set_storm(row.storm);
+  unit.set_held(row.held);
   return unit;
 }
 
@@ -187,6 +265,7 @@ absl::StatusOr<v1::Attempt> Views::Of(const AttemptRow& row) {
   *attempt.mutable_changed_at() = ToTimestamp(row.changed_at);
   if (row.score_at != 0) *attempt.mutable_score_at() = ToTimestamp(row.score_at);
   attempt.set_rolled_back_by(Unsigned(row.rolled_back_by));
+  attempt.set_run_id(row.run_id);
   return attempt;
 }
 

@@ -24,6 +24,9 @@ v1::Token ViewOf(const TokenRow& token);
 v1::UnitEvent ViewOf(const UnitEventRow& event);
 v1::Release ViewOf(const OpenedRelease& release, const ReleaseRow& row, const TrustedDocuments& trusted);
 
+// How the verification of a release stands, over all of its rollouts.
+absl::StatusOr<v1::ReleaseVerification> ViewOfVerification(StoreTransaction& tx, const ReleaseRow& release);
+
 // What is the same for many rows of one answer is read once. For one transaction.
 class Views {
  public:
@@ -31,6 +34,7 @@ class Views {
 
   absl::StatusOr<v1::Unit> Of(const UnitRecord& record);
   absl::StatusOr<v1::Attempt> Of(const AttemptRow& attempt);
+  absl::StatusOr<v1::DiagnosticRun> Of(const DiagnosticRunRow& run, const std::string& unit_id);
   // Empty for 0.
   absl::StatusOr<std::string> ReleaseId(int64_t number);
   // Names of a rollout's rings, in order.

@@ -6,10 +6,12 @@
 #include "absl/time/time.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "fleet/controller/audit.h"
 #include "fleet/controller/rollout_spec.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/store/verification_table.h"
 
 namespace tandem::fleet {
 namespace {
@@ -23,7 +25,42 @@ absl::StatusOr<AttemptScore> ScoreControl(StoreTransaction& tx, const AttemptRow
   return control.last_seen < now - score_age ? AttemptScore::kFail : AttemptScore::kPass;
 }
 
+// Every step of a verification, for whoever asks later why a unit is where it is.
+absl::Status AuditVerification(StoreTransaction& tx, const AttemptRow& before, const AttemptRow& after, int64_t now) {
+  const auto is_of_it = [](AttemptState state) {
+    return IsVerifying(state) || state == AttemptState::kCleared || state == AttemptState::kVerified ||
+           state == AttemptState::kVerificationFailed || state == AttemptState::kVerificationStorm;
+  };
+  if (before.run_id.empty() || before.state == after.state || (!is_of_it(before.state) && !is_of_it(after.state))) {
+    return absl::OkStatus();
+  }
+  int64_t severity = 1;
+  if (after.state == AttemptState::kVerificationFailed) severity = 2;
+  if (after.state == AttemptState::kVerificationStorm) severity = 3;
+  ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(after.unit, /*lock=*/false));
+  return Audit(tx, {.at = now,
+                    .actor = kControllerActor,
+                    .event = absl::StrCat("unit.release.", std::string(Name(after.state))),
+                    .severity = severity,
+                    .object = absl::StrCat("unit/", unit.unit_id),
+                    .old_value = AuditJson({{"state", std::string(Name(before.state))}}),
+                    .new_value = AuditJson({{"state", std::string(Name(after.state))},
+                                            {"rollout", absl::StrCat(after.rollout)},
+                                            {"attempt", absl::StrCat(after.number)},
+                                            {"run_id", after.run_id},
+                                            {"reason", after.reason}})});
+}
+
 }  // namespace
+
+absl::Status NoteGood(StoreTransaction& tx, const AttemptRow& attempt, UnitRow& unit) {
+  ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(attempt.rollout));
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    if (!Has(rollout.planes, plane) || unit.runs[plane] == 0 || unit.runs[plane] != unit.desired[plane]) continue;
+    unit.good[plane] = unit.runs[plane];
+  }
+  return absl::OkStatus();
+}
 
 std::string CorrelationId(int64_t rollout, int64_t attempt) { return absl::StrCat("r", rollout, "-a", attempt); }
 
@@ -60,6 +97,16 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
     }
   }
   RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
+  // A newer order, an operator, or the unit itself was quicker than its diagnostics.
+  if (IsVerifying(before.state) && !IsVerifying(attempt.state)) {
+    RETURN_IF_ERROR(
+        DiagnosticRunTable(tx).ClosePending(attempt.run_id, RunState::kSuperseded, attempt.reason, now).status());
+  }
+  if (attempt.state == AttemptState::kPassed) {
+    ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(attempt.rollout));
+    RETURN_IF_ERROR(UnitTable(tx).SetGood(attempt.unit, rollout.planes));
+  }
+  RETURN_IF_ERROR(AuditVerification(tx, before, attempt, now));
   if (attempt.state == AttemptState::kFailed && before.state != AttemptState::kFailed) {
     tx.AfterCommit([attempt] {
       LogInfo("attempt failed", {{"correlation_id", CorrelationId(attempt.rollout, attempt.number)},

@@ -18,6 +18,9 @@ namespace tandem::fleet {
 absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, AttemptEvent event,
                                  const std::string& reason, int64_t now);
 
+// What the unit runs of this attempt's planes is what it can go back to from now on; `unit` is changed, not saved.
+absl::Status NoteGood(StoreTransaction& tx, const AttemptRow& attempt, UnitRow& unit);
+
 // "r7-a1234": in every log line and message of the attempt, from here to a plugin.
 std::string CorrelationId(int64_t rollout, int64_t attempt);
 

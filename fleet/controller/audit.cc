@@ -8,7 +8,10 @@ namespace tandem::fleet {
 
 absl::Status Audit(StoreTransaction& tx, const AuditRow& entry) {
   tx.AfterCommit([entry] {
-    LogInfo(entry.event, {{"object", entry.object}, {"actor", entry.actor}, {"after", entry.new_value}});
+    // What is as it should be comes by the thousand.
+    const bool routine = entry.severity == 1 && entry.actor == kControllerActor && entry.object.starts_with("unit/");
+    (routine ? LogDebug : LogInfo)(entry.event,
+                                   {{"object", entry.object}, {"actor", entry.actor}, {"after", entry.new_value}});
   });
   return AuditTable(tx).Add(entry);
 }

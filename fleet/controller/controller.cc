@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/crypto/signed_metadata.h"
 #include "common/log/log.h"
 #include "common/net/backoff.h"
 #include "common/status/status.h"
 #include "fleet/store/rollout_table.h"
+#include "fleet/verification/run_outcome.h"
 
 namespace tandem::fleet {
 namespace {
@@ -17,7 +17,9 @@ namespace {
 constexpr int kScoreAtOnce = 500;
 constexpr int kRefreshAtOnce = 250;
 constexpr int64_t kStalePage = 20000;
-constexpr absl::Duration kHousekeeping = absl::Seconds(20);
+constexpr int kFailuresAtOnce = 100;
+constexpr int kReapAtOnce = 500;
+constexpr absl::Duration kHousekeeping = absl::Seconds(10);
 // Reads every unit.
 constexpr int64_t kSweepSeconds = 180;
 // A group that the store refuses so often, though it is there, holds something that it cannot store.
@@ -25,14 +27,15 @@ constexpr int kGroupTries = 3;
 
 }  // namespace
 
-Controller::Controller(Store& store, Documents& documents, Registry& registry, Orders& orders, UnitLink& link,
-                       FleetTime& time, ControllerOptions options)
-    : store_(store),
-      documents_(documents),
-      registry_(registry),
-      orders_(orders),
-      link_(link),
-      time_(time),
+Controller::Controller(ControllerParts parts, ControllerOptions options)
+    : store_(parts.store),
+      documents_(parts.documents),
+      registry_(parts.registry),
+      orders_(parts.orders),
+      verification_(parts.verification),
+      units_(parts.units),
+      link_(parts.link),
+      time_(parts.time),
       options_(std::move(options)) {}
 
 Controller::~Controller() { Stop(); }
@@ -61,6 +64,7 @@ absl::Status Controller::Start() {
   threads_.emplace_back([this] { TakeMessages(); });
   threads_.emplace_back([this] { MoveRollouts(); });
   threads_.emplace_back([this] { PublishOrders(); });
+  threads_.emplace_back([this] { PublishDiagnostics(); });
   threads_.emplace_back([this] { KeepHouse(); });
   return absl::OkStatus();
 }
@@ -118,7 +122,7 @@ std::vector<UnitMessage> Controller::NextGroup() {
 }
 
 absl::Status Controller::TakeGroup(std::vector<UnitMessage>& group) {
-  ReportIntake intake(documents_, registry_, options_.intake);
+  ReportIntake intake(documents_, registry_, verification_, options_.intake);
   ReportReplies replies;
   const absl::Status taken = store_.Write("store what units say", [&](StoreTransaction& tx) -> absl::Status {
     replies = {};
@@ -153,16 +157,17 @@ void Controller::Answer(const ReportReplies& replies) {
   for (const ReportReplies::Ack& ack : replies.acks) acks[ack.unit_id].push_back(ack.msg_id);
   // What is lost here is asked for again.
   for (const auto& [unit_id, msg_ids] : acks) link_.Acknowledge(unit_id, msg_ids).IgnoreError();
-  for (const ReportReplies::VerdictTo& reply : replies.verdicts) {
-    release::v1::Verdict verdict = reply.verdict;
-    verdict.set_namespace_(documents_.name_space());
-    verdict.mutable_issued_at()->set_seconds(time_.Now());
-    const absl::StatusOr<std::string> envelope = SealDocument(verdict, kVerdictType, {documents_.signer()});
+  Answer(replies.verdicts);
+}
+
+void Controller::Answer(const std::vector<VerdictTo>& verdicts) {
+  for (const VerdictTo& to : verdicts) {
+    const absl::StatusOr<std::string> envelope = verification_.Seal(to, time_.Now());
     if (!envelope.ok()) {
-      LogError("cannot sign a verdict", {{"unit", reply.unit_id}, {"reason", ToPersonText(envelope.status())}});
+      LogError("cannot sign a verdict", {{"unit", to.unit_id}, {"reason", ToPersonText(envelope.status())}});
       continue;
     }
-    link_.PublishVerdict(reply.unit_id, *envelope).IgnoreError();
+    link_.PublishVerdict(to.unit_id, *envelope).IgnoreError();
   }
 }
 
@@ -196,8 +201,13 @@ bool Controller::LookAtRollouts(RolloutRunner& runner) {
     ASSIGN_OR_RETURN(active, RolloutTable(tx).Active());
     return absl::OkStatus();
   });
+  if (read.ok()) {
+    const absl::StatusOr<bool> failures = LookAtFailures(runner, now);
+    more = failures.ok() && *failures;
+    read = failures.status();
+  }
   if (const absl::StatusOr<int> scored = read.ok() ? runner.ScoreDue(now, kScoreAtOnce) : read; scored.ok()) {
-    more = *scored == kScoreAtOnce;
+    more = more || *scored == kScoreAtOnce;
   } else {
     LogError("cannot look after rollouts; it is tried again", {{"reason", ToPersonText(scored.status())}});
     Sleep(absl::Seconds(1));
@@ -220,8 +230,18 @@ bool Controller::LookAtRollouts(RolloutRunner& runner) {
   return more;
 }
 
+absl::StatusOr<bool> Controller::LookAtFailures(RolloutRunner& runner, int64_t now) {
+  const auto lock = store_.TryLock("verification");
+  // Another controller does.
+  if (!lock.ok() || *lock == nullptr) return false;
+  absl::StatusOr<bool> failures = runner.LookAtFailures(now, kFailuresAtOnce);
+  // An operator was quicker with one of the rollouts; the next look sees what became of it.
+  if (absl::IsAborted(failures.status())) return true;
+  return failures;
+}
+
 void Controller::MoveRollouts() {
-  RolloutRunner runner(store_, documents_, orders_);
+  RolloutRunner runner(store_, documents_, orders_, verification_.options());
   do {
     const uint64_t seen = store_.writes();
     if (LookAtRollouts(runner)) continue;
@@ -254,7 +274,56 @@ void Controller::PublishOrders() {
   } while (Sleep(absl::ZeroDuration()));
 }
 
+void Controller::PublishDiagnostics() {
+  DiagnosticPublisher publisher(store_, documents_, link_);
+  Backoff backoff({.first = absl::Milliseconds(200), .max = absl::Seconds(5)});
+  do {
+    const uint64_t seen = store_.writes();
+    if (!link_.state().connected || !documents_.trusted()->keys.has_value()) {
+      if (!Sleep(absl::Milliseconds(100))) return;
+      continue;
+    }
+    const absl::StatusOr<int> published = publisher.PublishSome(time_.Now());
+    if (!published.ok()) {
+      LogError("cannot publish diagnostics; it is tried again", {{"reason", ToPersonText(published.status())}});
+      if (!Sleep(backoff.Next())) return;
+      continue;
+    }
+    backoff.Reset();
+    if (*published == 0) store_.WaitForWrite(seen, options_.look_every);
+  } while (Sleep(absl::ZeroDuration()));
+}
+
 // --- house ---
+
+absl::Status Controller::Reap(int64_t now) {
+  bool storm_over = false;
+  bool due = false;
+  const absl::Status looked =
+      store_.Read("look for diagnostics without an answer", [&](StoreTransaction& tx) -> absl::Status {
+        ASSIGN_OR_RETURN(storm_over, units_.StormIsOver(tx, now));
+        ASSIGN_OR_RETURN(due, Verification::HasDue(tx, now));
+        return absl::OkStatus();
+      });
+  RETURN_IF_ERROR(looked);
+  if (storm_over) {
+    const absl::Status ended =
+        store_.Write("end a storm", [&](StoreTransaction& tx) { return units_.EndStorm(tx, now); });
+    RETURN_IF_ERROR(ended);
+  }
+  for (int looked_at = due ? kReapAtOnce : 0; looked_at == kReapAtOnce;) {
+    std::vector<VerdictTo> verdicts;
+    const absl::Status reaped =
+        store_.Write("end diagnostics without an answer", [&](StoreTransaction& tx) -> absl::Status {
+          verdicts.clear();
+          ASSIGN_OR_RETURN(looked_at, verification_.Reap(tx, now, kReapAtOnce, verdicts));
+          return absl::OkStatus();
+        });
+    RETURN_IF_ERROR(reaped);
+    Answer(verdicts);
+  }
+  return absl::OkStatus();
+}
 
 absl::Status Controller::SweepStale(int64_t now) {
   const int64_t before = now - absl::ToInt64Seconds(options_.stale_after);
@@ -282,6 +351,7 @@ absl::Status Controller::SweepStale(int64_t now) {
 void Controller::KeepHouse() {
   std::string key_sets;
   int64_t swept = 0;
+  int64_t reaped = 0;
   do {
     const int64_t now = time_.Now();
     if (link_.state().connected) {
@@ -305,6 +375,10 @@ void Controller::KeepHouse() {
           return absl::OkStatus();
         });
       }
+    }
+    if (status.ok() && now - reaped >= kReapSeconds) {
+      status = Reap(now);
+      reaped = now;
     }
     if (status.ok() && now - swept >= kSweepSeconds) {
       status = SweepStale(now);

@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "fleet/controller/diagnostic_publisher.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/fleet_time.h"
 #include "fleet/controller/orders.h"
@@ -26,10 +28,24 @@
 #include "fleet/controller/registry.h"
 #include "fleet/controller/report_intake.h"
 #include "fleet/controller/rollout_runner.h"
+#include "fleet/controller/unit_operations.h"
+#include "fleet/controller/verification.h"
 #include "fleet/messaging/unit_link.h"
 #include "fleet/store/store.h"
 
 namespace tandem::fleet {
+
+// What controllers work with; outlives them. Thread-safe, all of it.
+struct ControllerParts {
+  Store& store;
+  Documents& documents;
+  Registry& registry;
+  Orders& orders;
+  Verification& verification;
+  UnitOperations& units;
+  UnitLink& link;
+  FleetTime& time;
+};
 
 struct ControllerOptions {
   // Unique among the controllers of one store.
@@ -57,8 +73,7 @@ struct ControllerFigures {
 // Thread-safe.
 class Controller {
  public:
-  Controller(Store& store, Documents& documents, Registry& registry, Orders& orders, UnitLink& link, FleetTime& time,
-             ControllerOptions options);
+  Controller(ControllerParts parts, ControllerOptions options);
   // As Stop().
   ~Controller();
 
@@ -72,6 +87,7 @@ class Controller {
   void TakeMessages();
   void MoveRollouts();
   void PublishOrders();
+  void PublishDiagnostics();
   void KeepHouse();
 
   bool Offer(UnitMessage&& message);
@@ -81,9 +97,13 @@ class Controller {
   // What cannot be stored in a group is tried alone, and given up with a clear word.
   void TakeOneByOne(std::vector<UnitMessage>& group);
   void Answer(const ReportReplies& replies);
+  void Answer(const std::vector<VerdictTo>& verdicts);
   // True: there is more to do at once.
   bool LookAtRollouts(RolloutRunner& runner);
+  absl::StatusOr<bool> LookAtFailures(RolloutRunner& runner, int64_t now);
   absl::Status SweepStale(int64_t now);
+  // Diagnostics without an answer, and the storm guard's end.
+  absl::Status Reap(int64_t now);
   // False after Stop().
   bool Sleep(absl::Duration duration);
 
@@ -91,6 +111,8 @@ class Controller {
   Documents& documents_;
   Registry& registry_;
   Orders& orders_;
+  Verification& verification_;
+  UnitOperations& units_;
   UnitLink& link_;
   FleetTime& time_;
   const ControllerOptions options_;

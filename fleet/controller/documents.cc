@@ -12,6 +12,7 @@
 #include "common/log/log.h"
 #include "common/status/status.h"
 #include "fleet/controller/audit.h"
+#include "fleet/rollout/targeting.h"
 #include "fleet/store/release_table.h"
 
 namespace tandem::fleet {
@@ -154,6 +155,10 @@ absl::StatusOr<ReleaseRow> Documents::ImportRelease(StoreTransaction& tx, const 
   RETURN_IF_ERROR(Refresh(tx));
   ASSIGN_OR_RETURN(const TrustedKeys keys, RequireKeys());
   ASSIGN_OR_RETURN(const Signed<release::v1::Release> opened, OpenRelease(envelope, keys));
+  for (const release::v1::Diagnostic& diagnostic : opened.document.diagnostics()) {
+    RETURN_IF_ERROR(Annotate(TargetExpression::Parse(diagnostic.target()).status(),
+                             absl::StrCat("diagnostic \"", diagnostic.name(), "\", target")));
+  }
   ReleaseRow row{.digest = HexEncode(opened.digest),
                  .release_id = opened.document.release_id(),
                  .planes = PlanesOf(opened.document),
@@ -238,8 +243,17 @@ absl::Status Documents::CheckAssignable(const OpenedRelease& release, int64_t no
                                                       list.version(),
                                                       ": it was withdrawn, or the list that has it is not imported"));
   }
-  // A key that signed it may have been revoked since.
-  return OpenRelease(release.row.envelope, *trusted_now->keys).status();
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = signed_under_.find(release.row.number);
+    if (found != signed_under_.end() && found->second == trusted_now) return absl::OkStatus();
+  }
+  // A key that signed it may have been revoked since. Reading a large release takes a while: once for what is trusted.
+  RETURN_IF_ERROR(OpenRelease(release.row.envelope, *trusted_now->keys).status());
+  std::lock_guard lock(mutex_);
+  if (signed_under_.size() >= kMaxOpenReleases) signed_under_.clear();
+  signed_under_[release.row.number] = trusted_now;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Documents::DesiredJson(StoreTransaction& tx, const std::string& assignment,

@@ -86,6 +86,8 @@ class Documents {
   std::shared_ptr<const TrustedDocuments> trusted_ = std::make_shared<TrustedDocuments>();
   std::map<int64_t, std::shared_ptr<const OpenedRelease>> releases_;
   std::map<std::string, int64_t> numbers_;
+  // Releases whose signatures were found good, and under what.
+  mutable std::map<int64_t, std::shared_ptr<const TrustedDocuments>> signed_under_;
 };
 
 // Planes of a release as a set.

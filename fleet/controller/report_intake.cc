@@ -16,6 +16,7 @@
 #include "fleet/controller/attempt_step.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/store/verification_table.h"
 
 namespace tandem::fleet {
 namespace {
@@ -91,6 +92,7 @@ UnitRegistration RegistrationOf(const std::string& unit_id, const unit::v1::Repo
 }  // namespace
 
 std::optional<AttemptEvent> EventOfFeedback(const std::string& state) {
+  if (state == "anomaly") return AttemptEvent::kAnomaly;
   if (state == "refused" || state == "reverted" || state == "needs_service") return AttemptEvent::kGaveUp;
   // Reports of their own, or of no update.
   if (state == "applied" || state == "provisional" || state == "um_refused") return std::nullopt;
@@ -132,6 +134,10 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
   switch (message.kind) {
     case UnitMessage::Kind::kPresence:
       if (OrderOf(message) <= unit.presence) return absl::OkStatus();
+      // It started anew, and may not know any more what it was to run.
+      if (OrderOf(message).epoch != unit.presence.epoch) {
+        RETURN_IF_ERROR(DiagnosticRunTable(tx).PublishAgain(unit.number, now));
+      }
       unit.presence = OrderOf(message);
       unit.online = std::get<unit::v1::Presence>(message.payload).online();
       // It said goodbye: it is not missed.
@@ -139,7 +145,7 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
       if (!unit.online) return absl::OkStatus();
       break;
     case UnitMessage::Kind::kReported:
-      RETURN_IF_ERROR(TakeReported(tx, message, now, unit));
+      RETURN_IF_ERROR(TakeReported(tx, message, now, unit, replies));
       break;
     case UnitMessage::Kind::kFeedback:
       RETURN_IF_ERROR(TakeFeedback(tx, message, now, unit));
@@ -149,23 +155,33 @@ absl::Status ReportIntake::TakeKnown(StoreTransaction& tx, const UnitMessage& me
       RETURN_IF_ERROR(TakeApplied(tx, message, now, unit, replies));
       break;
     case UnitMessage::Kind::kDiagnostic:
+      RETURN_IF_ERROR(verification_.TakeResult(tx, message, unit, now, replies.verdicts));
       break;
   }
   unit.last_seen = now;
   unit.stale = false;
   if (was_away && unit.online && unit.attempt != 0) {
+    RETURN_IF_ERROR(DiagnosticRunTable(tx).PublishAgain(unit.number, now));
     return StepAttempt(tx, unit, AttemptEvent::kOnline, std::nullopt, "", now);
   }
   return absl::OkStatus();
 }
 
-absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit) {
+absl::Status ReportIntake::TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                                        ReportReplies& replies) {
   if (OrderOf(message) <= unit.reported) return absl::OkStatus();
   unit.reported = OrderOf(message);
   // Its presence came before anybody knew it.
   if (unit.presence == MessageOrder{}) unit.online = true;
   const auto& reported = std::get<unit::v1::Reported>(message.payload);
   RETURN_IF_ERROR(PublishAgainIfMissed(tx, SequenceOf(reported), now, unit));
+  if (unit.attempt != 0 && reported.phase() == "Trial") {
+    // The verdict may be what was lost.
+    ASSIGN_OR_RETURN(const AttemptRow attempt, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
+    if (attempt.state == AttemptState::kCleared) {
+      replies.verdicts.push_back(MakeVerdict(unit, attempt, /*verified=*/true, ""));
+    }
+  }
   const std::string bytes = Serialize(reported);
   const int64_t hash = HashOf(bytes);
   if (hash == unit.reported_hash) return absl::OkStatus();
@@ -219,7 +235,8 @@ absl::Status ReportIntake::TakeFeedback(StoreTransaction& tx, const UnitMessage&
   if (sequence < attempt.sequence || feedback.attempt() != unit.desired_attempt) return absl::OkStatus();
   const std::string reason =
       feedback.reason().empty() ? feedback.state() : absl::StrCat(feedback.state(), ": ", Shortened(feedback.reason()));
-  const bool had = attempt.state == AttemptState::kApplied || attempt.state == AttemptState::kPassed;
+  const bool had = attempt.state == AttemptState::kApplied || attempt.state == AttemptState::kPassed ||
+                   attempt.state == AttemptState::kVerifying || attempt.state == AttemptState::kVerified;
   // After it had the release: it was driven back by a compensating update.
   const AttemptEvent meaning = *event == AttemptEvent::kGaveUp && had ? AttemptEvent::kFellBack : *event;
   return StepAttempt(tx, unit, meaning, OrderOf(message), reason, now);
@@ -241,17 +258,7 @@ absl::Status ReportIntake::TakeApplied(StoreTransaction& tx, const UnitMessage& 
   const bool about_it =
       static_cast<int64_t>(applied.sequence()) >= attempt.sequence && applied.attempt() == unit.desired_attempt;
   if (!about_it) return absl::OkStatus();
-  if (provisional) {
-    // Again for each copy: the answer may be what was lost. Verification comes before it where the release has any.
-    release::v1::Verdict verdict;
-    verdict.set_unit_id(unit.unit_id);
-    verdict.set_sequence(applied.sequence());
-    verdict.set_attempt(applied.attempt());
-    verdict.set_verified(IsOpen(attempt.state));
-    if (!verdict.verified()) verdict.set_reason("the rollout does not wait for this update any more");
-    replies.verdicts.push_back({.unit_id = unit.unit_id, .verdict = std::move(verdict)});
-    return fresh ? StepAttempt(tx, unit, AttemptEvent::kProvisional, OrderOf(message), "", now) : absl::OkStatus();
-  }
+  if (provisional) return TakeProvisional(tx, applied, OrderOf(message), fresh, now, unit, replies);
   if (!fresh) return absl::OkStatus();
   ASSIGN_OR_RETURN(const UnitRecord record, UnitTable(tx).GetRecord(unit.number));
   absl::Status runs = CheckRunsDesired(tx, unit, record.attributes.hardware, applied.components(), applied.planes());
@@ -267,21 +274,50 @@ absl::Status ReportIntake::TakeApplied(StoreTransaction& tx, const UnitMessage& 
   return StepAttempt(tx, unit, AttemptEvent::kApplied, OrderOf(message), "", now);
 }
 
+absl::Status ReportIntake::TakeProvisional(StoreTransaction& tx, const unit::v1::Applied& report, MessageOrder order,
+                                           bool fresh, int64_t now, UnitRow& unit, ReportReplies& replies) {
+  if (fresh) RETURN_IF_ERROR(StepAttempt(tx, unit, AttemptEvent::kProvisional, order, "", now));
+  ASSIGN_OR_RETURN(const AttemptRow before, AttemptTable(tx).Get(unit.attempt, /*lock=*/true));
+  AttemptRow attempt = before;
+  // The unit goes by the assignment that it began with, which may be a refresh.
+  attempt.sequence = std::max(attempt.sequence, static_cast<int64_t>(report.sequence()));
+  RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
+  // For each copy: the answer may be what was lost.
+  switch (attempt.state) {
+    case AttemptState::kVerifyingTrial:
+      return absl::OkStatus();
+    case AttemptState::kProvisional:
+    case AttemptState::kCleared:
+      replies.verdicts.push_back(MakeVerdict(unit, attempt, /*verified=*/true, ""));
+      return absl::OkStatus();
+    default:
+      replies.verdicts.push_back(
+          MakeVerdict(unit, attempt, /*verified=*/false,
+                      absl::StrCat("the rollout does not wait for this update any more: ", attempt.reason)));
+      return absl::OkStatus();
+  }
+}
+
 absl::Status ReportIntake::StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event,
                                        std::optional<MessageOrder> order, const std::string& reason, int64_t now) {
   AttemptTable attempts(tx);
   ASSIGN_OR_RETURN(AttemptRow attempt, attempts.Get(unit.attempt, /*lock=*/true));
   if (order.has_value()) {
     if (*order <= attempt.order) return absl::OkStatus();
-    const AttemptRow before = attempt;
+    const AttemptRow unordered = attempt;
     attempt.order = *order;
-    RETURN_IF_ERROR(attempts.Save(before, attempt));
+    RETURN_IF_ERROR(attempts.Save(unordered, attempt));
   }
   ASSIGN_OR_RETURN(const bool changed, fleet::StepAttempt(tx, attempt, event, reason, now));
-  if (changed && !IsOpen(attempt.state)) {
-    return UnitTable(tx).PruneEvents(unit.number, now - absl::ToInt64Seconds(options_.keep_events));
+  if (!changed) return absl::OkStatus();
+  if (attempt.state == AttemptState::kApplied || attempt.state == AttemptState::kProvisional) {
+    return verification_.Begin(tx, unit, attempt, now).status();
   }
-  return absl::OkStatus();
+  if (attempt.state == AttemptState::kVerified) RETURN_IF_ERROR(NoteGood(tx, attempt, unit));
+  if (IsOpen(attempt.state)) return absl::OkStatus();
+  const int64_t before = now - absl::ToInt64Seconds(options_.keep_events);
+  RETURN_IF_ERROR(DiagnosticRunTable(tx).Prune(unit.number, before));
+  return UnitTable(tx).PruneEvents(unit.number, before);
 }
 
 absl::Status ReportIntake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/registry.h"
+#include "fleet/controller/verification.h"
 #include "fleet/messaging/unit_link.h"
 #include "fleet/store/records.h"
 #include "fleet/store/store.h"
@@ -35,11 +36,7 @@ struct ReportReplies {
     std::string unit_id;
     std::string msg_id;
   };
-  struct VerdictTo {
-    std::string unit_id;
-    // Without namespace and time, which who seals it fills in.
-    release::v1::Verdict verdict;
-  };
+  using VerdictTo = fleet::VerdictTo;
   std::vector<Ack> acks;
   std::vector<VerdictTo> verdicts;
   // Messages of units that are not registered, or were revoked.
@@ -49,8 +46,8 @@ struct ReportReplies {
 // Not thread-safe.
 class ReportIntake {
  public:
-  ReportIntake(Documents& documents, Registry& registry, ReportIntakeOptions options)
-      : documents_(documents), registry_(registry), options_(options) {}
+  ReportIntake(Documents& documents, Registry& registry, Verification& verification, ReportIntakeOptions options)
+      : documents_(documents), registry_(registry), verification_(verification), options_(options) {}
 
   // INTERNAL and the like: the store failed, and the transaction must not be committed. What is wrong with a message is
   // no error here.
@@ -59,12 +56,16 @@ class ReportIntake {
  private:
   absl::Status TakeKnown(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
                          ReportReplies& replies);
-  absl::Status TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
+  absl::Status TakeReported(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
+                            ReportReplies& replies);
   absl::Status PublishAgainIfMissed(StoreTransaction& tx, int64_t sequence, int64_t now, UnitRow& unit);
   absl::Status TakeFeedback(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit);
   absl::Status TakeApplied(StoreTransaction& tx, const UnitMessage& message, int64_t now, UnitRow& unit,
                            ReportReplies& replies);
-  // The unit's newest attempt takes a step, if it means something there.
+  // It runs on trial what was ordered, and waits: its diagnostics decide, where there are any.
+  absl::Status TakeProvisional(StoreTransaction& tx, const unit::v1::Applied& report, MessageOrder order, bool fresh,
+                               int64_t now, UnitRow& unit, ReportReplies& replies);
+  // The unit's newest attempt takes a step, if it means something there; what it has applied is verified.
   absl::Status StepAttempt(StoreTransaction& tx, UnitRow& unit, AttemptEvent event, std::optional<MessageOrder> order,
                            const std::string& reason, int64_t now);
   absl::Status CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,
@@ -75,6 +76,7 @@ class ReportIntake {
 
   Documents& documents_;
   Registry& registry_;
+  Verification& verification_;
   const ReportIntakeOptions options_;
 };
 

@@ -194,19 +194,27 @@ absl::Status RolloutOperations::Retry(StoreTransaction& tx, const RolloutRow& ro
     if (!attempt.has_value()) {
       return absl::NotFoundError(absl::StrCat("unit ", unit_id, " is not in rollout ", rollout.number));
     }
+    if (IsVerifying(attempt->state) && unit.attempt == attempt->number) {
+      // Its diagnostics once more, by a new run.
+      ASSIGN_OR_RETURN(AttemptRow verifying, attempts.Get(attempt->number, /*lock=*/true));
+      return verification_.Begin(tx, unit, verifying, now).status();
+    }
     ASSIGN_OR_RETURN(const bool queued, retry(*attempt));
     if (queued) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat("unit ", unit_id, " is ", std::string(Name(attempt->state)),
-                                                      "; only what failed or was excluded is tried again"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("unit ", unit_id, " is ", std::string(Name(attempt->state)),
+                     "; only what failed, was excluded or is verifying is tried again"));
   }
-  int64_t after = 0;
-  for (bool more = true; more;) {
-    ASSIGN_OR_RETURN(const std::vector<AttemptRow> failed,
-                     attempts.List(rollout.number, rollout.ring, AttemptState::kFailed, after, kPage));
-    more = !failed.empty();
-    for (const AttemptRow& attempt : failed) {
-      after = attempt.number;
-      if (attempt.kind == AttemptKind::kForward) RETURN_IF_ERROR(retry(attempt).status());
+  for (const AttemptState state : {AttemptState::kFailed, AttemptState::kVerificationFailed}) {
+    int64_t after = 0;
+    for (bool more = true; more;) {
+      ASSIGN_OR_RETURN(const std::vector<AttemptRow> failed,
+                       attempts.List(rollout.number, rollout.ring, state, after, kPage));
+      more = !failed.empty();
+      for (const AttemptRow& attempt : failed) {
+        after = attempt.number;
+        if (attempt.kind == AttemptKind::kForward) RETURN_IF_ERROR(retry(attempt).status());
+      }
     }
   }
   return absl::OkStatus();

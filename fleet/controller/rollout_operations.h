@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "fleet/controller/documents.h"
+#include "fleet/controller/verification.h"
 #include "fleet/store/records.h"
 #include "fleet/store/store.h"
 #include "tandem/fleet/v1/fleet.pb.h"
@@ -18,7 +19,8 @@ namespace tandem::fleet {
 // Thread-safe. Each runs within the transaction that it is given, and writes the audit log there.
 class RolloutOperations {
  public:
-  explicit RolloutOperations(Documents& documents) : documents_(documents) {}
+  RolloutOperations(Documents& documents, Verification& verification)
+      : documents_(documents), verification_(verification) {}
 
   // Dry run: who is hit, who is left out and why, how long it takes, what its gates can find. Reads the fleet twice.
   // INVALID_ARGUMENT: the spec. NOT_FOUND: the release.
@@ -43,6 +45,7 @@ class RolloutOperations {
                               int64_t now);
 
   Documents& documents_;
+  Verification& verification_;
 };
 
 // Queued attempts of all rings end.

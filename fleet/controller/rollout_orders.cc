@@ -71,7 +71,8 @@ absl::StatusOr<int> RolloutRunner::GiveOrders(View& view, int64_t now, std::stri
     saved = rollout;
     const std::vector<int64_t> rings = QueuedRings(counts, rollout);
     if (rings.empty()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(rollout.release));
+    // Locked: after a failed verification nobody is ordered to it any more.
+    ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(rollout.release, /*lock=*/true));
     if (head.frozen) {
       reason = absl::StrCat("release ", head.release_id, " is frozen: ", head.frozen_reason);
       return absl::OkStatus();
@@ -153,6 +154,10 @@ absl::StatusOr<bool> RolloutRunner::OrderOne(StoreTransaction& tx, const View& v
     return false;
   };
   if (before.revoked) return exclude("the unit is revoked");
+  if (!before.storm.empty() || !before.held.empty()) {
+    ++waiting[before.storm.empty() ? "held back by an operator" : "stopped by the loop guard"];
+    return false;
+  }
   for (const auto& [number, target] : stops) {
     if (!target.Matches(record.attributes)) continue;
     ++waiting[absl::StrCat("held by stop ", number)];
@@ -194,6 +199,7 @@ absl::StatusOr<bool> RolloutRunner::OrderOne(StoreTransaction& tx, const View& v
     }
   }
   const AttemptRow queued = attempt;
+  attempt.good = unit.good;
   attempt.before = unit.desired;
   // What it runs without an order of ours counts as well.
   for (int plane = 0; plane < kPlanes; ++plane) {

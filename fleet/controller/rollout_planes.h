@@ -49,7 +49,8 @@ inline int64_t At(const std::map<std::string, int64_t>& counts, const std::strin
 }
 
 inline int64_t InFlight(const std::map<std::string, int64_t>& counts, const std::string& prefix = "") {
-  return At(counts, prefix + "asked") + At(counts, prefix + "updating") + At(counts, prefix + "provisional");
+  return At(counts, prefix + "asked") + At(counts, prefix + "updating") + At(counts, prefix + "provisional") +
+         At(counts, prefix + "verifying") + At(counts, prefix + "verifying_trial") + At(counts, prefix + "cleared");
 }
 
 // The rings up to the rollout's own whose units wait for their turn: an earlier one, when it was promoted before all of

@@ -41,7 +41,8 @@ std::string Evidence(const GateDecision& decision, const RingCounts& counts, con
 
 }  // namespace
 
-absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& rollout, const RingRow& ring, int64_t now) {
+absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& rollout, const RingRow& ring,
+                                    bool verification_counts, int64_t now) {
   ASSIGN_OR_RETURN(const auto counts, Counters(tx, RingCounterPrefix(rollout.number, ring.ring)));
   const auto at = [&](const char* name) { return static_cast<uint64_t>(At(counts, name)); };
   RingCounts result;
@@ -55,11 +56,14 @@ absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& roll
   result.superseded = at("superseded");
   result.passed = at("score/pass");
   result.scored_failed = at("score/fail");
-  result.failed = at("failed");
+  result.failed = at("failed") + (verification_counts ? at("verification_failed") : 0);
   result.controls = at("controls");
   result.pairs = {.n00 = at("pair/00"), .n01 = at("pair/01"), .n10 = at("pair/10"), .n11 = at("pair/11")};
-  result.rehearsals_done = static_cast<uint32_t>(at("rehearsal_again/applied") + at("rehearsal_again/passed"));
-  result.rehearsals_failed = static_cast<uint32_t>(at("rehearsal_again/failed") + at("rehearsal_back/failed"));
+  result.rehearsals_done = static_cast<uint32_t>(at("rehearsal_again/applied") + at("rehearsal_again/passed") +
+                                                 at("rehearsal_again/verified"));
+  result.rehearsals_failed =
+      static_cast<uint32_t>(at("rehearsal_again/failed") + at("rehearsal_back/failed") +
+                            at("rehearsal_again/verification_failed") + at("rehearsal_back/verification_failed"));
   result.since_last_score = absl::Seconds(now - std::max(ring.scored_at, ring.started_at));
   result.filled = ring.state == RingState::kRolling || ring.state == RingState::kPromoted;
   result.promote_asked = rollout.promote_asked;
@@ -74,6 +78,13 @@ absl::StatusOr<RolloutRunner::View> RolloutRunner::Read(int64_t rollout) {
     ASSIGN_OR_RETURN(view.release, documents_.Release(tx, view.rollout.release));
     ASSIGN_OR_RETURN(const auto counts, Counters(tx, AllRingsCounterPrefix(rollout)));
     view.queued = !QueuedRings(counts, view.rollout).empty();
+    for (int ring = 0; ring < view.spec.rings_size(); ++ring) {
+      const std::string prefix = absl::StrCat(ring, "/");
+      view.verifying +=
+          At(counts, prefix + "verifying") + At(counts, prefix + "verifying_trial") + At(counts, prefix + "cleared");
+      view.verified += At(counts, prefix + "verified");
+      view.verification_failed += At(counts, prefix + "verification_failed");
+    }
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(read);
@@ -82,6 +93,7 @@ absl::StatusOr<RolloutRunner::View> RolloutRunner::Read(int64_t rollout) {
 
 absl::StatusOr<bool> RolloutRunner::Look(int64_t rollout, int64_t now) {
   ASSIGN_OR_RETURN(View view, Read(rollout));
+  RETURN_IF_ERROR(NoteVerified(view, now));
   switch (view.rollout.state) {
     case RolloutState::kScheduled:
       return Start(view, now);
@@ -118,11 +130,13 @@ absl::Status RolloutRunner::Step(StoreTransaction& tx, View& view, RolloutEvent 
     ring_after.state = RingState::kPromoted;
     ring_after.ended_at = now;
     after.promote_asked = false;
-  } else if (event == RolloutEvent::kGateAbort) {
+  } else if (event == RolloutEvent::kGateAbort || event == RolloutEvent::kVerificationFailed) {
     ring_after.state = RingState::kAborted;
     ring_after.ended_at = now;
   }
   RETURN_IF_ERROR(table.SaveRing(ring, ring_after));
+  // Every unit that received it goes back, whatever an abort by hand would do.
+  if (event == RolloutEvent::kVerificationFailed) after.on_abort = v1::TAKE_BACK;
   if (step.effects.next_ring) after.ring += 1;
   if (event == RolloutEvent::kTakenBack) RETURN_IF_ERROR(table.Reinstate(before.number));
   if (step.effects.cancel_queued) {
@@ -130,7 +144,7 @@ absl::Status RolloutRunner::Step(StoreTransaction& tx, View& view, RolloutEvent 
                                  absl::StrCat("the rollout ended: ", reason), now));
   }
   RETURN_IF_ERROR(table.Save(before, after));
-  const bool bad = event == RolloutEvent::kGateAbort;
+  const bool bad = event == RolloutEvent::kGateAbort || event == RolloutEvent::kVerificationFailed;
   RETURN_IF_ERROR(Audit(
       tx, {.at = now,
            .actor = kControllerActor,
@@ -184,8 +198,6 @@ absl::StatusOr<bool> RolloutRunner::Roll(View& view, int64_t now) {
   int given = 0;
   if (!view.rollout.paused) {
     ASSIGN_OR_RETURN(given, GiveOrders(view, now, waits_for));
-  } else {
-    waits_for = "paused";
   }
   if (view.rollout.state == RolloutState::kComplete) return given != 0;
   const v1::RingSpec& ring = view.spec.rings(static_cast<int>(view.rollout.ring));
@@ -207,7 +219,8 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
   const auto find = [&](StoreTransaction& tx) -> absl::StatusOr<Finding> {
     Finding finding;
     ASSIGN_OR_RETURN(finding.ring, RolloutTable(tx).GetRing(view.rollout.number, view.rollout.ring));
-    ASSIGN_OR_RETURN(const RingCounts counts, CountsOf(tx, view.rollout, finding.ring, now));
+    ASSIGN_OR_RETURN(const RingCounts counts,
+                     CountsOf(tx, view.rollout, finding.ring, view.spec.on_verification_failure() == v1::SCORE, now));
     const GateDecision decision = Decide(policy, counts);
     finding.ring_after = finding.ring;
     finding.ring_after.verdict = std::string(Name(decision.outcome));
@@ -221,7 +234,8 @@ absl::StatusOr<bool> RolloutRunner::DecideGate(View& view, const std::string& wa
     }
     // Paused: it waits for an operator.
     if (finding.outcome == GateOutcome::kPromote && view.rollout.paused) finding.outcome = GateOutcome::kHold;
-    finding.reason = decision.reason;
+    // Why it was paused is what people ask.
+    finding.reason = view.rollout.paused ? view.rollout.reason : decision.reason;
     if (!waits_for.empty()) absl::StrAppend(&finding.reason, "; no further orders: ", waits_for);
     return finding;
   };
@@ -254,7 +268,12 @@ absl::StatusOr<std::string> RolloutRunner::FailedAfterPromotion(StoreTransaction
   for (int ring = 0; ring < view.rollout.ring; ++ring) {
     const GatePolicy policy = PolicyOf(view.spec.rings(ring).gate());
     if (policy.failure_policy != GatePolicy::FailurePolicy::kAny) continue;
-    ASSIGN_OR_RETURN(const int64_t failed, Counter(tx, RingCounterPrefix(view.rollout.number, ring) + "failed"));
+    ASSIGN_OR_RETURN(int64_t failed, Counter(tx, RingCounterPrefix(view.rollout.number, ring) + "failed"));
+    if (view.spec.on_verification_failure() == v1::SCORE) {
+      ASSIGN_OR_RETURN(const int64_t unverified,
+                       Counter(tx, RingCounterPrefix(view.rollout.number, ring) + "verification_failed"));
+      failed += unverified;
+    }
     if (failed < policy.failure_threshold) continue;
     return absl::StrCat("ring ", view.spec.rings(ring).name(), ", promoted before, has ", failed,
                         failed == 1 ? " failed unit by now; " : " failed units by now; ", policy.failure_threshold,

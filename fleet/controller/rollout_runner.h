@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/orders.h"
+#include "fleet/controller/verification.h"
+#include "fleet/controller/way_back.h"
 #include "fleet/rollout/ring_gate.h"
 #include "fleet/rollout/targeting.h"
 #include "fleet/store/records.h"
@@ -24,11 +26,15 @@ namespace tandem::fleet {
 // Not thread-safe.
 class RolloutRunner {
  public:
-  RolloutRunner(Store& store, Documents& documents, Orders& orders)
-      : store_(store), documents_(documents), orders_(orders) {}
+  RolloutRunner(Store& store, Documents& documents, Orders& orders, VerificationOptions options = {})
+      : store_(store), documents_(documents), orders_(orders), way_back_(documents, orders), options_(options) {}
 
   // True: there is more to do at once.
   absl::StatusOr<bool> Look(int64_t rollout, int64_t now);
+
+  // Acts upon verifications that failed, at most `limit`: first of all, so that nobody is ordered to a bad release
+  // while others are looked at. True: there were some.
+  absl::StatusOr<bool> LookAtFailures(int64_t now, int limit);
 
   // Attempts whose age to be scored has come, of all rollouts; returns how many.
   absl::StatusOr<int> ScoreDue(int64_t now, int limit);
@@ -41,6 +47,10 @@ class RolloutRunner {
     std::shared_ptr<const OpenedRelease> release;
     // Units wait for their turn.
     bool queued = false;
+    // Units by the verification of their forward attempts, over all rings.
+    int64_t verifying = 0;
+    int64_t verified = 0;
+    int64_t verification_failed = 0;
   };
   absl::StatusOr<View> Read(int64_t rollout);
 
@@ -59,15 +69,19 @@ class RolloutRunner {
   absl::Status Rehearse(View& view, const v1::RingSpec& ring, int64_t now);
   absl::StatusOr<bool> DecideGate(View& view, const std::string& waits_for, int64_t now);
 
-  // An order outside the queue: rehearsals and rollbacks. Its attempt's number.
-  absl::StatusOr<int64_t> OrderBack(StoreTransaction& tx, const View& view, const AttemptRow& forward, AttemptKind kind,
-                                    int64_t now);
+  absl::Status ActUponFailure(StoreTransaction& tx, int64_t attempt, int64_t now);
+  // A rollback that did not help: the next planes go back too.
+  absl::Status OrderNextRung(StoreTransaction& tx, const View& view, const AttemptRow& back, int64_t now);
+  // The first unit that fails: the release's verdict, the guard, and the rollouts of the release.
+  absl::Status FailRelease(StoreTransaction& tx, const View& view, const AttemptRow& failed, int64_t now);
+  // Those that the event means something to.
+  absl::Status StepAll(StoreTransaction& tx, const std::vector<RolloutRow>& rollouts, RolloutEvent event,
+                       const std::string& reason, int64_t now);
+  // Every unit that applied it has verified it.
+  absl::Status NoteVerified(const View& view, int64_t now);
 
   // Why a ring that was promoted aborts after all: its units fail late. Empty: none does.
   static absl::StatusOr<std::string> FailedAfterPromotion(StoreTransaction& tx, const View& view);
-  // What a unit had in the rollout's planes before, as far as it may be ordered to it.
-  absl::StatusOr<PlaneReleases> WhereBack(StoreTransaction& tx, const View& view, const AttemptRow& forward,
-                                          int64_t now);
   // A newer rollout that ordered the unit in one of the same planes and was not taken back; 0: none.
   static absl::StatusOr<int64_t> NewerRollout(StoreTransaction& tx, const View& view, int64_t unit);
   // Whether the unit's newest attempt is of another rollout that has a plane of this one.
@@ -76,6 +90,8 @@ class RolloutRunner {
   Store& store_;
   Documents& documents_;
   Orders& orders_;
+  WayBack way_back_;
+  const VerificationOptions options_;
   // By ring.
   using RingCursors = std::map<int64_t, int64_t>;
   // Where the search for units that may be ordered goes on, per rollout: those before wait for something.
@@ -84,8 +100,10 @@ class RolloutRunner {
   std::map<int64_t, int64_t> take_back_after_;
 };
 
-// The counters of a ring as its gate takes them.
-absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& rollout, const RingRow& ring, int64_t now);
+// The counters of a ring as its gate takes them. `verification_counts`: a failed verification is a failure of the gate;
+// otherwise what follows from it is not the gate's to decide.
+absl::StatusOr<RingCounts> CountsOf(StoreTransaction& tx, const RolloutRow& rollout, const RingRow& ring,
+                                    bool verification_counts, int64_t now);
 
 }  // namespace tandem::fleet
 

@@ -17,6 +17,18 @@ namespace {
 
 constexpr char kWaysBack[] = "; ways back: ";
 
+// Of the rollout's current ring, oldest first in each state.
+absl::StatusOr<std::vector<AttemptRow>> InStates(AttemptTable& attempts, const RolloutRow& rollout, AttemptKind kind,
+                                                 std::initializer_list<AttemptState> states) {
+  std::vector<AttemptRow> found;
+  for (const AttemptState state : states) {
+    ASSIGN_OR_RETURN(const std::vector<AttemptRow> some,
+                     attempts.InState(rollout.number, rollout.ring, kind, state, 0, kMembersLookedAt));
+    found.insert(found.end(), some.begin(), some.end());
+  }
+  return found;
+}
+
 }  // namespace
 
 absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64_t now) {
@@ -25,30 +37,44 @@ absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64
     const int64_t rollout = view.rollout.number;
     const int64_t number = view.rollout.ring;
     AttemptTable attempts(tx);
+    const auto rehearse = [&](const AttemptRow& attempt, AttemptKind kind) {
+      return way_back_.Order(tx,
+                             {.rollout = view.rollout,
+                              .spec = view.spec,
+                              .release = *view.release,
+                              .forward = attempt,
+                              .kind = kind,
+                              .planes = view.rollout.planes,
+                              .why = "rehearsal"},
+                             now);
+    };
     ASSIGN_OR_RETURN(const auto counts, Counters(tx, RingCounterPrefix(rollout, number)));
     // Back: the first that passed, and that have something to go back to.
     int64_t begun = 0;
     for (int state = 0; state < kAttemptStates; ++state) {
       begun += At(counts, absl::StrCat("rehearsal_back/", std::string(Name(static_cast<AttemptState>(state)))));
     }
-    ASSIGN_OR_RETURN(
-        const std::vector<AttemptRow> passed,
-        attempts.InState(rollout, number, AttemptKind::kForward, AttemptState::kPassed, 0, kMembersLookedAt));
+    ASSIGN_OR_RETURN(const std::vector<AttemptRow> passed, InStates(attempts, view.rollout, AttemptKind::kForward,
+                                                                    {AttemptState::kPassed, AttemptState::kVerified}));
     for (const AttemptRow& attempt : passed) {
       if (begun >= ring.gate().rehearse_rollback()) break;
+      // Verified, and not at its age yet.
+      if (attempt.score != AttemptScore::kPass) continue;
       ASSIGN_OR_RETURN(const std::optional<AttemptRow> newest, attempts.OfUnitInRollout(attempt.unit, rollout));
       if (!newest.has_value() || newest->number != attempt.number) continue;
       const bool has_previous = WithPlanes({}, view.rollout.planes, attempt.before) != PlaneReleases{};
       if (!has_previous || AllAt(attempt.before, view.rollout.planes, view.rollout.release)) continue;
-      RETURN_IF_ERROR(OrderBack(tx, view, attempt, AttemptKind::kRehearsalBack, now).status());
+      RETURN_IF_ERROR(rehearse(attempt, AttemptKind::kRehearsalBack).status());
       ++begun;
     }
     // And forward again: those that are back.
-    ASSIGN_OR_RETURN(const std::vector<AttemptRow> back, attempts.InState(rollout, number, AttemptKind::kRehearsalBack,
-                                                                          AttemptState::kApplied, 0, kMembersLookedAt));
+    ASSIGN_OR_RETURN(const std::vector<AttemptRow> back, InStates(attempts, view.rollout, AttemptKind::kRehearsalBack,
+                                                                  {AttemptState::kApplied, AttemptState::kVerified}));
     for (AttemptRow attempt : back) {
+      // It has a score: it went forward again already.
+      if (attempt.score != AttemptScore::kNone) continue;
       RETURN_IF_ERROR(StepAttempt(tx, attempt, AttemptEvent::kScoreTime, "back on the release before", now).status());
-      RETURN_IF_ERROR(OrderBack(tx, view, attempt, AttemptKind::kRehearsalAgain, now).status());
+      RETURN_IF_ERROR(rehearse(attempt, AttemptKind::kRehearsalAgain).status());
     }
     return absl::OkStatus();
   });
@@ -56,12 +82,15 @@ absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64
 
 absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   std::vector<AttemptState> states = {AttemptState::kOffline, AttemptState::kAsked, AttemptState::kUpdating,
-                                      AttemptState::kProvisional, AttemptState::kFailed,
+                                      AttemptState::kProvisional, AttemptState::kVerifying,
+                                      AttemptState::kVerifyingTrial, AttemptState::kCleared,
+                                      AttemptState::kVerificationFailed, AttemptState::kFailed,
                                       // The other plane's way back, say, ended the attempt, and not what was ordered.
                                       AttemptState::kSuperseded};
   if (view.rollout.on_abort == v1::TAKE_BACK) {
     states.push_back(AttemptState::kApplied);
     states.push_back(AttemptState::kPassed);
+    states.push_back(AttemptState::kVerified);
   }
   int64_t left = 0;
   // Not through all that are on their way back already, for each batch.
@@ -70,6 +99,10 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   const absl::Status written = store_.Write("take a release back", [&](StoreTransaction& tx) -> absl::Status {
     RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
     AttemptTable attempts(tx);
+    ASSIGN_OR_RETURN(const ReleaseRow release, ReleaseTable(tx).Head(view.rollout.release));
+    // Only after a failed verification is there something to climb by.
+    const auto first_rung = static_cast<PlaneSet>(LadderOf(view.release->document, view.rollout.planes).front());
+    const PlaneSet planes = release.auto_rolled_back ? first_rung : view.rollout.planes;
     ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward,
                      attempts.ToTakeBack(view.rollout.number, states, from, kOrdersAtOnce));
     left = static_cast<int64_t>(forward.size());
@@ -80,9 +113,17 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
       int64_t taken_back_by = unit.attempt;
       ASSIGN_OR_RETURN(const bool by_another, OrderedByAnother(tx, view, unit));
       if (AllAt(unit.desired, view.rollout.planes, view.rollout.release) && !by_another && !unit.revoked) {
-        ASSIGN_OR_RETURN(taken_back_by, OrderBack(tx, view, attempt, AttemptKind::kRollback, now));
+        ASSIGN_OR_RETURN(taken_back_by, way_back_.Order(tx,
+                                                        {.rollout = view.rollout,
+                                                         .spec = view.spec,
+                                                         .release = *view.release,
+                                                         .forward = attempt,
+                                                         .planes = planes,
+                                                         .automatic = release.auto_rolled_back,
+                                                         .why = "the release is taken back"},
+                                                        now));
       }
-      // Its own step in OrderBack() may have changed it.
+      // Its own step on the way back may have changed it.
       ASSIGN_OR_RETURN(const AttemptRow before, attempts.Get(attempt.number, /*lock=*/true));
       AttemptRow after = before;
       after.rolled_back_by = taken_back_by;
@@ -100,7 +141,7 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   const absl::Status read = store_.Read("see whether the ways back are published", [&](StoreTransaction& tx) {
     return tx.sql.Query(
         "SELECT COUNT(*) FROM attempts JOIN publish_queue ON publish_queue.unit = attempts.unit WHERE rollout = ?1 AND "
-        "kind = 3",
+        "kind >= 3",
         {view.rollout.number}, [&](const SqlRow& row) { unpublished = row.Int(0); });
   });
   RETURN_IF_ERROR(read);
@@ -119,72 +160,6 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
   });
   RETURN_IF_ERROR(written_2);
   return true;
-}
-
-absl::StatusOr<int64_t> RolloutRunner::OrderBack(StoreTransaction& tx, const View& view, const AttemptRow& forward,
-                                                 AttemptKind kind, int64_t now) {
-  UnitTable units(tx);
-  AttemptTable attempts(tx);
-  ASSIGN_OR_RETURN(const UnitRow before, units.Get(forward.unit, /*lock=*/true));
-  UnitRow unit = before;
-  if (unit.attempt != 0) {
-    ASSIGN_OR_RETURN(AttemptRow open, attempts.Get(unit.attempt, /*lock=*/true));
-    RETURN_IF_ERROR(StepAttempt(tx, open, AttemptEvent::kSupersede,
-                                kind == AttemptKind::kRollback ? "the release is taken back" : "rehearsal", now)
-                        .status());
-  }
-  const bool again = kind == AttemptKind::kRehearsalAgain;
-  AttemptRow attempt{.rollout = forward.rollout,
-                     .ring = forward.ring,
-                     .unit = forward.unit,
-                     .kind = kind,
-                     .tries = forward.tries,
-                     .before = forward.before,
-                     .created_at = now,
-                     .changed_at = now};
-  ASSIGN_OR_RETURN(const std::optional<int64_t> number, attempts.Add(attempt));
-  if (!number.has_value()) {
-    return absl::InternalError(absl::StrCat("unit ", unit.unit_id, " was ordered back already"));
-  }
-  attempt.number = *number;
-  ASSIGN_OR_RETURN(const PlaneReleases back, WhereBack(tx, view, forward, now));
-  const PlaneReleases planes = again ? WithRelease(unit.desired, view.rollout.planes, view.rollout.release)
-                                     : WithPlanes(unit.desired, view.rollout.planes, back);
-  // The conditions for going forward do not hold a unit from going back.
-  RETURN_IF_ERROR(orders_.Give(tx, unit,
-                               {.planes = planes,
-                                .spec = again ? &view.spec : nullptr,
-                                .rollback_of = again ? "" : view.release->digest,
-                                .correlation_id = CorrelationId(view.rollout.number, attempt.number)},
-                               now));
-  const AttemptRow queued = attempt;
-  attempt.sequence = unit.desired_sequence;
-  RETURN_IF_ERROR(attempts.Save(queued, attempt));
-  if (!again && back == PlaneReleases{}) {
-    // What it has not begun it will not find any more; what it has, it keeps.
-    const std::string why = forward.state == AttemptState::kOffline
-                                ? "the order was taken away before the unit saw it"
-                                : "nothing that it had before may be ordered: it keeps what it runs";
-    RETURN_IF_ERROR(StepAttempt(tx, attempt, AttemptEvent::kNotEligible, why, now).status());
-  } else {
-    RETURN_IF_ERROR(StepAttempt(tx, attempt, OrderedEvent(unit), "", now).status());
-  }
-  unit.attempt = attempt.number;
-  RETURN_IF_ERROR(units.Save(before, unit));
-  return attempt.number;
-}
-
-absl::StatusOr<PlaneReleases> RolloutRunner::WhereBack(StoreTransaction& tx, const View& view,
-                                                       const AttemptRow& forward, int64_t now) {
-  PlaneReleases back = WithPlanes({}, view.rollout.planes, forward.before);
-  for (int64_t& release : back) {
-    if (release == 0) continue;
-    ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(release));
-    ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> opened, documents_.Release(tx, release));
-    // Units would refuse it, or nobody may have it any more.
-    if (head.frozen || !documents_.CheckAssignable(*opened, now).ok()) release = 0;
-  }
-  return back;
 }
 
 absl::StatusOr<bool> RolloutRunner::OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit) {

@@ -191,6 +191,12 @@ absl::StatusOr<std::vector<AttemptRow>> AttemptTable::List(int64_t rollout, int6
       {rollout, ring, state.has_value() ? Number(*state) : int64_t{-1}, after, int64_t{limit}});
 }
 
+absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Verified(int64_t rollout, std::optional<AttemptState> state,
+                                                               int64_t after, int limit) {
+  return Select("rollout = ?1 AND run_id <> '' AND (?2 < 0 OR state = ?2) AND number > ?3 ORDER BY number LIMIT ?4",
+                {rollout, state.has_value() ? Number(*state) : int64_t{-1}, after, int64_t{limit}});
+}
+
 absl::StatusOr<std::optional<AttemptRow>> AttemptTable::Find(int64_t rollout, int64_t unit, AttemptKind kind,
                                                              int64_t tries) {
   ASSIGN_OR_RETURN(std::vector<AttemptRow> found, Select("rollout = ?1 AND unit = ?2 AND kind = ?3 AND tries = ?4",

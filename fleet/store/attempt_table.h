@@ -54,6 +54,9 @@ class AttemptTable {
   // For pages: above number `after`; ring < 0: all; state unset: all.
   absl::StatusOr<std::vector<AttemptRow>> List(int64_t rollout, int64_t ring, std::optional<AttemptState> state,
                                                int64_t after, int limit);
+  // The same, of those that were ever verified.
+  absl::StatusOr<std::vector<AttemptRow>> Verified(int64_t rollout, std::optional<AttemptState> state, int64_t after,
+                                                   int limit);
   // Whether the unit is a member of any ring of the rollout.
   absl::StatusOr<bool> IsMember(int64_t rollout, int64_t unit);
   // Open attempts of all rings: for limits over a whole rollout.

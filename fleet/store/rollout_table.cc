@@ -141,6 +141,10 @@ absl::StatusOr<std::vector<RolloutRow>> RolloutTable::Active() {
   return Select(absl::StrCat(kActive, " ORDER BY number"), {});
 }
 
+absl::StatusOr<std::vector<RolloutRow>> RolloutTable::OfRelease(int64_t release) {
+  return Select("release = ?1 ORDER BY number DESC", {release});
+}
+
 absl::StatusOr<std::vector<RolloutRow>> RolloutTable::List(bool active, int64_t before, int limit) {
   return Select(absl::StrCat("(?1 = 0 OR number < ?1)", active ? absl::StrCat(" AND ", kNotOver) : "",
                              " ORDER BY number DESC LIMIT ?2"),

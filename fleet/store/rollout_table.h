@@ -32,6 +32,8 @@ class RolloutTable {
   absl::Status Reinstate(int64_t superseded_by);
   // Those that there is something to do for: not over, or complete and the newest for their units; oldest first.
   absl::StatusOr<std::vector<RolloutRow>> Active();
+  // Newest first.
+  absl::StatusOr<std::vector<RolloutRow>> OfRelease(int64_t release);
   // Newest first, below number `before` (0: from the newest).
   absl::StatusOr<std::vector<RolloutRow>> List(bool active, int64_t before, int limit);
 

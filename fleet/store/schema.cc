@@ -215,6 +215,7 @@ ALTER TABLE releases ADD COLUMN failed_unit BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE releases ADD COLUMN failed_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE releases ADD COLUMN auto_rolled_back BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX rollouts_release ON rollouts (release);
+CREATE INDEX attempts_verified ON attempts (rollout, number) WHERE run_id <> '';
 CREATE TABLE diagnostic_runs (
   number {key},
   run_id {text} NOT NULL,

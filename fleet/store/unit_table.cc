@@ -209,6 +209,20 @@ absl::Status UnitTable::Save(const UnitRow& before, const UnitRow& after) {
       .status();
 }
 
+absl::Status UnitTable::SetGood(int64_t number, PlaneSet planes) {
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    if (!Has(planes, plane)) continue;
+    const std::string name(kPlaneNames[plane]);
+    RETURN_IF_ERROR(
+        tx_.sql
+            .Run(absl::StrCat("UPDATE units SET good_", name, " = run_", name, " WHERE number = ?1 AND run_", name,
+                              " > 0 AND run_", name, " = desired_", name, " AND good_", name, " <> run_", name),
+                 {number})
+            .status());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status UnitTable::List(const std::string& after, int limit, const std::function<void(UnitRecord&&)>& each) {
   return tx_.sql.Query(absl::StrCat(kSelectRecord, " WHERE unit_id > ?1 ORDER BY unit_id LIMIT ?2"),
                        {after, int64_t{limit}}, [&](const SqlRow& row) { each(ReadRecord(row)); });

@@ -90,7 +90,8 @@ absl::Status DiagnosticRunTable::Save(const DiagnosticRunRow& r) {
 }
 
 absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::OfRun(const std::string& run_id) {
-  return Select("run_id = ?1 ORDER BY diagnostic", {run_id});
+  return Select("(run_id = ?1 OR (run_id > ?2 AND run_id < ?3)) ORDER BY diagnostic, run_id",
+                {run_id, absl::StrCat(run_id, "."), absl::StrCat(run_id, "/")});
 }
 
 absl::StatusOr<std::optional<DiagnosticRunRow>> DiagnosticRunTable::Find(const std::string& run_id,
@@ -107,28 +108,29 @@ absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::OfUnit(int64_t
 absl::StatusOr<int64_t> DiagnosticRunTable::ClosePending(const std::string& run_id, RunState to,
                                                          const std::string& reason, int64_t now) {
   return tx_.sql.Run(
-      "UPDATE diagnostic_runs SET state = ?2, reason = ?3, finished_at = ?4, publish_at = 0 WHERE run_id = ?1 AND "
-      "state = 0",
-      {run_id, Number(to), reason, now});
+      "UPDATE diagnostic_runs SET state = ?2, reason = ?3, finished_at = ?4, publish_at = 0 WHERE (run_id = ?1 OR "
+      "(run_id > ?5 AND run_id < ?6)) AND state = 0",
+      {run_id, Number(to), reason, now, absl::StrCat(run_id, "."), absl::StrCat(run_id, "/")});
 }
 
 absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::Due(int64_t now, int limit) {
-  return Select(absl::StrCat("state = 0 AND deadline <= ?1 ORDER BY deadline LIMIT ?2", tx_.sql.ForUpdateSkipLocked()),
-                {now, int64_t{limit}});
+  return Select("state = 0 AND deadline <= ?1 ORDER BY deadline LIMIT ?2", {now, int64_t{limit}});
 }
 
 absl::StatusOr<bool> DiagnosticRunTable::HasToPublish(int64_t now) {
   bool found = false;
-  RETURN_IF_ERROR(tx_.sql.Query("SELECT 1 FROM diagnostic_runs WHERE publish_at > 0 AND publish_at <= ?1 LIMIT 1",
-                                {now}, [&](const SqlRow&) { found = true; }));
+  RETURN_IF_ERROR(
+      tx_.sql.Query("SELECT 1 FROM diagnostic_runs WHERE publish_at > 0 AND publish_at <= ?1 AND deadline > ?1 LIMIT 1",
+                    {now}, [&](const SqlRow&) { found = true; }));
   return found;
 }
 
 absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::Claim(int64_t now, int64_t until, int limit) {
-  ASSIGN_OR_RETURN(std::vector<DiagnosticRunRow> claimed,
-                   Select(absl::StrCat("publish_at > 0 AND publish_at <= ?1 ORDER BY publish_at LIMIT ?2",
-                                       tx_.sql.ForUpdateSkipLocked()),
-                          {now, int64_t{limit}}));
+  ASSIGN_OR_RETURN(
+      std::vector<DiagnosticRunRow> claimed,
+      Select(absl::StrCat("publish_at > 0 AND publish_at <= ?1 AND deadline > ?1 ORDER BY publish_at LIMIT ?2",
+                          tx_.sql.ForUpdateSkipLocked()),
+             {now, int64_t{limit}}));
   for (DiagnosticRunRow& run : claimed) {
     run.publish_at = until;
     RETURN_IF_ERROR(
@@ -137,9 +139,11 @@ absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::Claim(int64_t 
   return claimed;
 }
 
-absl::Status DiagnosticRunTable::Published(const std::vector<int64_t>& numbers) {
-  for (const int64_t number : numbers) {
-    RETURN_IF_ERROR(tx_.sql.Run("UPDATE diagnostic_runs SET publish_at = 0 WHERE number = ?1", {number}).status());
+absl::Status DiagnosticRunTable::Published(const std::vector<std::pair<int64_t, int64_t>>& claims) {
+  for (const auto& [number, until] : claims) {
+    RETURN_IF_ERROR(
+        tx_.sql.Run("UPDATE diagnostic_runs SET publish_at = 0 WHERE number = ?1 AND publish_at = ?2", {number, until})
+            .status());
   }
   return absl::OkStatus();
 }

@@ -22,21 +22,22 @@ class DiagnosticRunTable {
   absl::StatusOr<int64_t> Add(const DiagnosticRunRow& run);
   // What a message may change: state, deadline, publish_at, result and the like.
   absl::Status Save(const DiagnosticRunRow& run);
-  // In the order of their names.
+  // Also those of its parts, "{run_id}.1" and so on; in the order of their names.
   absl::StatusOr<std::vector<DiagnosticRunRow>> OfRun(const std::string& run_id);
   absl::StatusOr<std::optional<DiagnosticRunRow>> Find(const std::string& run_id, const std::string& diagnostic);
   // Newest first.
   absl::StatusOr<std::vector<DiagnosticRunRow>> OfUnit(int64_t unit, int limit);
-  // What is pending of a run becomes `to`; returns how many.
+  // What is pending of a run, its parts included, becomes `to`; returns how many.
   absl::StatusOr<int64_t> ClosePending(const std::string& run_id, RunState to, const std::string& reason, int64_t now);
-  // Pending past their deadline, by deadline; locked, without those that somebody else works on.
+  // Pending past their deadline, by deadline. Not locked: their units are to be locked before them.
   absl::StatusOr<std::vector<DiagnosticRunRow>> Due(int64_t now, int limit);
   // There may be something for Claim().
   absl::StatusOr<bool> HasToPublish(int64_t now);
   // Pending ones that are to be published by now; nobody else gets them until `until`.
   absl::StatusOr<std::vector<DiagnosticRunRow>> Claim(int64_t now, int64_t until, int limit);
-  // The broker has them.
-  absl::Status Published(const std::vector<int64_t>& numbers);
+  // The broker has what was claimed, by number and `until` of the claim: unless it is to be published once more
+  // meanwhile.
+  absl::Status Published(const std::vector<std::pair<int64_t, int64_t>>& claims);
   // What is pending of a unit is published again: it may have missed it.
   absl::Status PublishAgain(int64_t unit, int64_t now);
   // Removes what is over and older than `before`.

@@ -13,10 +13,13 @@
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/status/status.h"
+#include "fleet/store/access_table.h"
 #include "fleet/store/attempt_table.h"
+#include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/sqlite_database.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/store/verification_table.h"
 
 namespace tandem::fleet {
 namespace {
@@ -62,8 +65,11 @@ void FleetUnderTest::Start() {
   documents = std::make_unique<Documents>("acme", maker.assignment[0]);
   orders = std::make_unique<Orders>(*documents, OrderOptions{});
   registry = std::make_unique<Registry>(*orders);
-  operations = std::make_unique<RolloutOperations>(*documents);
-  runner_ = std::make_unique<RolloutRunner>(*store, *documents, *orders);
+  verification = std::make_unique<Verification>(*documents, verification_options);
+  operations = std::make_unique<RolloutOperations>(*documents, *verification);
+  unit_operations = std::make_unique<UnitOperations>(*documents, *orders, *verification);
+  runner_ = std::make_unique<RolloutRunner>(*store, *documents, *orders, verification_options);
+  diagnostic_publisher_ = std::make_unique<DiagnosticPublisher>(*store, *documents, link);
   publisher_ = std::make_unique<Publisher>(*store, *documents, link, PublisherOptions{.controller_id = "test"});
   Write([&](StoreTransaction& tx) -> absl::Status {
     RETURN_IF_ERROR(documents->Refresh(tx));
@@ -74,6 +80,7 @@ void FleetUnderTest::Start() {
 void FleetUnderTest::Restart() {
   faults->Revive();
   publisher_ = nullptr;
+  diagnostic_publisher_ = nullptr;
   runner_ = nullptr;
   store = nullptr;
   Start();
@@ -121,8 +128,32 @@ void FleetUnderTest::SetOnline(const std::string& unit_id, bool online) {
 
 std::string FleetUnderTest::Import(const std::string& release_id, const std::string& version,
                                    release::v1::Plane plane) {
-  const std::string envelope = maker.MakeRelease(
-      release_id, {{.type = absl::StrCat(kComponentType, plane), .version = version, .plane = plane}});
+  return Import(
+      maker.ReleaseOf(release_id, {{.type = absl::StrCat(kComponentType, plane), .version = version, .plane = plane}}));
+}
+
+std::string FleetUnderTest::ImportVerified(const std::string& release_id, const std::string& version,
+                                           const std::vector<release::v1::Plane>& planes,
+                                           const std::vector<release::v1::Plane>& rollback_order,
+                                           const std::vector<std::string>& diagnostics) {
+  std::vector<TestComponent> components;
+  for (const release::v1::Plane plane : planes) {
+    components.push_back({.type = absl::StrCat(kComponentType, plane), .version = version, .plane = plane});
+  }
+  release::v1::Release release = maker.ReleaseOf(release_id, components);
+  for (const std::string& name : diagnostics) {
+    release::v1::Diagnostic& diagnostic = *release.add_diagnostics();
+    diagnostic.set_name(name);
+    diagnostic.set_run_after_ota(true);
+    diagnostic.set_timeout_secs(20);
+    diagnostic.mutable_check()->mutable_exec()->add_command("check");
+  }
+  for (const release::v1::Plane plane : rollback_order) release.mutable_rollback()->add_order(plane);
+  return Import(release);
+}
+
+std::string FleetUnderTest::Import(const release::v1::Release& release) {
+  const std::string envelope = maker.Seal(release);
   envelopes_.push_back(envelope);
   const std::string digest = HexEncode(PayloadDigest(envelope));
   EXPECT_TRUE(releases_[digest].ParseFromString(OrDie(ParseDsse(envelope)).payload));
@@ -173,7 +204,7 @@ absl::Status FleetUnderTest::Step() {
     }
     std::ranges::shuffle(messages, *mix_);
   }
-  ReportIntake intake(*documents, *registry, {});
+  ReportIntake intake(*documents, *registry, *verification, {});
   ReportReplies replies;
   if (!messages.empty()) {
     const absl::Status taken = store->Write("take", [&](StoreTransaction& tx) -> absl::Status {
@@ -185,9 +216,11 @@ absl::Status FleetUnderTest::Step() {
   }
   messages_.clear();
   for (const ReportReplies::VerdictTo& verdict : replies.verdicts) {
-    ASSIGN_OR_RETURN(const std::string envelope, SealDocument(verdict.verdict, kVerdictType, {documents->signer()}));
+    ASSIGN_OR_RETURN(const std::string envelope, verification->Seal(verdict, now));
     RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, envelope));
   }
+  RETURN_IF_ERROR(Reap());
+  RETURN_IF_ERROR(runner_->LookAtFailures(now, 100).status());
   RETURN_IF_ERROR(runner_->ScoreDue(now, 500).status());
   std::vector<RolloutRow> active;
   const absl::Status read = store->Read("active", [&](StoreTransaction& tx) -> absl::Status {
@@ -199,15 +232,51 @@ absl::Status FleetUnderTest::Step() {
     RETURN_IF_ERROR(Annotate(runner_->Look(rollout.number, now).status(), absl::StrCat("rollout ", rollout.number)));
   }
   RETURN_IF_ERROR(publisher_->PublishSome(now).status());
+  RETURN_IF_ERROR(diagnostic_publisher_->PublishSome(now).status());
+  AnswerDiagnostics();
   for (auto& [unit_id, unit] : units_) Answer(unit);
   const auto verdicts = link.verdicts();
   for (; verdicts_seen_ < verdicts.size(); ++verdicts_seen_) {
     SimulatedUnit& unit = units_.at(verdicts[verdicts_seen_].first);
-    ASSIGN_OR_RETURN(const DsseEnvelope envelope, ParseDsse(verdicts[verdicts_seen_].second));
-    release::v1::Verdict verdict;
-    if (!verdict.ParseFromString(envelope.payload) || !verdict.verified()) continue;
+    const release::v1::Verdict verdict = VerdictOf(verdicts[verdicts_seen_].second);
+    // Of an order before, or said twice.
+    if (!unit.on_trial || verdict.attempt() != unit.attempt) continue;
+    unit.on_trial = false;
+    if (!verdict.verified()) {
+      // Back, with nothing to download.
+      unit.runs = unit.previous;
+      Say(unit, "reverted", verdict.reason());
+      SayReported(unit);
+      continue;
+    }
     SayApplied(unit, /*provisional=*/false, unit.runs);
     SayReported(unit);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FleetUnderTest::Reap() {
+  if (now - reaped_at_ < kReapSeconds) return absl::OkStatus();
+  reaped_at_ = now;
+  bool due = false;
+  const absl::Status looked = store->Read("reap", [&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const bool storm_over, unit_operations->StormIsOver(tx, now));
+    ASSIGN_OR_RETURN(due, Verification::HasDue(tx, now));
+    due = due || storm_over;
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(looked);
+  if (!due) return absl::OkStatus();
+  std::vector<VerdictTo> verdicts;
+  const absl::Status reaped = store->Write("reap", [&](StoreTransaction& tx) -> absl::Status {
+    verdicts.clear();
+    RETURN_IF_ERROR(unit_operations->EndStorm(tx, now));
+    return verification->Reap(tx, now, 500, verdicts).status();
+  });
+  RETURN_IF_ERROR(reaped);
+  for (const VerdictTo& to : verdicts) {
+    ASSIGN_OR_RETURN(const std::string envelope, verification->Seal(to, now));
+    RETURN_IF_ERROR(link.PublishVerdict(to.unit_id, envelope));
   }
   return absl::OkStatus();
 }
@@ -294,6 +363,43 @@ std::optional<release::v1::Assignment> FleetUnderTest::Retained(const std::strin
   return OrDie(OpenAssignment(envelopes.assignment, keys)).document;
 }
 
+void FleetUnderTest::SayResult(const std::string& unit_id, const std::string& run_id, const std::string& diagnostic,
+                               const std::string& outcome) {
+  SimulatedUnit& unit = units_.at(unit_id);
+  unit::v1::DiagnosticResult result;
+  result.set_diagnostic(diagnostic);
+  result.set_outcome(outcome);
+  result.set_reason(outcome == "passed" ? "" : "412 ms, at most 200 allowed");
+  UnitMessage message = FakeUnitLink::Message(unit.unit_id, unit.epoch, ++unit.seq, result);
+  message.run_id = run_id;
+  messages_.push_back(std::move(message));
+}
+
+release::v1::Verdict FleetUnderTest::VerdictOf(const std::string& envelope) const {
+  const TrustedKeys keys = OrDie(TrustedKeys::FromFirst(maker.KeySetEnvelope(), "acme"));
+  return OrDie(OpenVerdict(envelope, keys)).document;
+}
+
+void FleetUnderTest::AnswerDiagnostics() {
+  const auto commands = link.diagnostics();
+  for (; diagnostics_seen_ < commands.size(); ++diagnostics_seen_) {
+    SimulatedUnit& unit = units_.at(commands[diagnostics_seen_].unit_id);
+    if (!unit.online) continue;
+    const TrustedKeys keys = OrDie(TrustedKeys::FromFirst(maker.KeySetEnvelope(), "acme"));
+    const release::v1::DiagnosticCommand command =
+        OrDie(OpenDiagnosticCommand(commands[diagnostics_seen_].command, keys)).document;
+    EXPECT_EQ(command.unit_id(), unit.unit_id);
+    EXPECT_GT(command.expires().seconds(), now);
+    // Once, however often it comes.
+    if (!unit.diagnosed.insert(absl::StrCat(command.run_id(), " ", command.diagnostic())).second) continue;
+    const auto how = diagnoses_.find(ReleaseIdOf(HexEncode(command.release_digest())));
+    const Diagnosis diagnosis = how == diagnoses_.end() ? Diagnosis::kPasses : how->second(unit);
+    if (diagnosis == Diagnosis::kHangs) continue;
+    SayResult(unit.unit_id, command.run_id(), command.diagnostic(),
+              diagnosis == Diagnosis::kPasses ? "passed" : "failed");
+  }
+}
+
 void FleetUnderTest::Answer(SimulatedUnit& unit) {
   if (!unit.online) return;
   if (unit.falls_back_at != 0 && now >= unit.falls_back_at) {
@@ -319,6 +425,8 @@ void FleetUnderTest::Obey(SimulatedUnit& unit, const release::v1::Assignment& as
     SayReported(unit);
     return;
   }
+  // What was on trial is given up for it.
+  if (std::exchange(unit.on_trial, false)) unit.runs = unit.previous;
   auto wanted = unit.runs;
   Behaviour behaviour = Behaviour::kGood;
   std::string digests;
@@ -328,7 +436,9 @@ void FleetUnderTest::Obey(SimulatedUnit& unit, const release::v1::Assignment& as
     const release::v1::Release& release = releases_.at(digest);
     const std::string name = release::v1::Plane_Name(plane.plane());
     if (wanted.contains(name) && wanted[name].first == digest) continue;
-    wanted[name] = {digest, release.components(0).version()};
+    for (const release::v1::ReleaseComponent& component : release.components()) {
+      if (component.plane() == plane.plane()) wanted[name] = {digest, component.version()};
+    }
     const auto how = behaviours_.find(release.release_id());
     if (how != behaviours_.end()) behaviour = how->second(unit);
   }
@@ -346,6 +456,7 @@ void FleetUnderTest::Obey(SimulatedUnit& unit, const release::v1::Assignment& as
       break;
     case Behaviour::kProvisional:
       unit.previous = std::exchange(unit.runs, wanted);
+      unit.on_trial = true;
       SayApplied(unit, /*provisional=*/true, wanted);
       break;
     case Behaviour::kFallsBackLater:
@@ -397,6 +508,49 @@ std::vector<AttemptRow> FleetUnderTest::AttemptsOf(const std::string& unit_id) {
   });
   EXPECT_TRUE(read.ok()) << read;
   return attempts;
+}
+
+std::vector<DiagnosticRunRow> FleetUnderTest::RunsOf(const std::string& unit_id) {
+  std::vector<DiagnosticRunRow> runs;
+  const int64_t number = Row(unit_id).number;
+  Read([&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(runs, DiagnosticRunTable(tx).OfUnit(number, 100));
+    return absl::OkStatus();
+  });
+  return runs;
+}
+
+ReleaseRow FleetUnderTest::ReleaseOf(const std::string& digest) {
+  ReleaseRow row;
+  Read([&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(row, ReleaseTable(tx).Find(digest));
+    return absl::OkStatus();
+  });
+  return row;
+}
+
+StormGuard FleetUnderTest::Guard() {
+  StormGuard guard;
+  Read([&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(guard, unit_operations->Guard(tx, now));
+    return absl::OkStatus();
+  });
+  return guard;
+}
+
+std::vector<AuditRow> FleetUnderTest::Audits(const std::string& event) {
+  std::vector<AuditRow> found;
+  Read([&](StoreTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(found, AuditTable(tx).List("", /*oldest_first=*/false, 0, 100'000));
+    return absl::OkStatus();
+  });
+  std::erase_if(found, [&](const AuditRow& row) { return row.event != event; });
+  return found;
+}
+
+void FleetUnderTest::Read(const Store::Work& work) {
+  const absl::Status status = store->Read("test", work);
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 int64_t FleetUnderTest::Counter(const std::string& name) {

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "fleet/controller/diagnostic_publisher.h"
 #include "fleet/controller/documents.h"
 #include "fleet/controller/orders.h"
 #include "fleet/controller/publisher.h"
@@ -26,6 +27,8 @@
 #include "fleet/controller/report_intake.h"
 #include "fleet/controller/rollout_operations.h"
 #include "fleet/controller/rollout_runner.h"
+#include "fleet/controller/unit_operations.h"
+#include "fleet/controller/verification.h"
 #include "fleet/messaging/fake_unit_link.h"
 #include "fleet/store/faulty_database.h"
 #include "fleet/store/store.h"
@@ -48,6 +51,14 @@ enum class Behaviour {
   kProvisional,
 };
 
+// How a unit answers a diagnostic.
+enum class Diagnosis {
+  kPasses,
+  kFails,
+  // Never.
+  kHangs,
+};
+
 struct SimulatedUnit {
   std::string unit_id;
   bool online = true;
@@ -60,8 +71,12 @@ struct SimulatedUnit {
   // When it falls back; 0: it does not.
   int64_t falls_back_at = 0;
   std::map<std::string, std::pair<std::string, std::string>> previous;
+  // Not committed: a verdict decides.
+  bool on_trial = false;
   // The desired state that it has looked at.
   std::string seen;
+  // Runs that it has answered, or never will.
+  std::set<std::string> diagnosed;
   // All orders it was given, in order: sequence and the digests.
   std::vector<std::pair<uint64_t, std::string>> orders;
 };
@@ -84,11 +99,24 @@ class FleetUnderTest {
   void Behave(const std::string& release_id, std::function<Behaviour(const SimulatedUnit&)> how) {
     behaviours_[release_id] = std::move(how);
   }
+  // What a diagnostic finds while the unit runs a release, by its release_id; default kPasses.
+  void Diagnose(const std::string& release_id, std::function<Diagnosis(const SimulatedUnit&)> how) {
+    diagnoses_[release_id] = std::move(how);
+  }
+  void Diagnose(const std::string& release_id, Diagnosis diagnosis) {
+    Diagnose(release_id, [diagnosis](const SimulatedUnit&) { return diagnosis; });
+  }
   void SetOnline(const std::string& unit_id, bool online);
 
   // Signs, lists and imports; returns its digest.
   std::string Import(const std::string& release_id, const std::string& version,
                      release::v1::Plane plane = release::v1::FIRMWARE);
+  // With these diagnostics, which run after the update; of one part for each plane.
+  std::string ImportVerified(const std::string& release_id, const std::string& version,
+                             const std::vector<release::v1::Plane>& planes = {release::v1::FIRMWARE},
+                             const std::vector<release::v1::Plane>& rollback_order = {},
+                             const std::vector<std::string>& diagnostics = {"inference"});
+  std::string Import(const release::v1::Release& release);
   static v1::RolloutSpec Spec(const std::string& release);
   int64_t Roll(const v1::RolloutSpec& spec);
   absl::StatusOr<int64_t> TryRoll(const v1::RolloutSpec& spec);
@@ -110,9 +138,21 @@ class FleetUnderTest {
   uint64_t Count(int64_t rollout, int ring, const std::string& state);
   UnitRow Row(const std::string& unit_id);
   std::vector<AttemptRow> AttemptsOf(const std::string& unit_id);
+  std::vector<DiagnosticRunRow> RunsOf(const std::string& unit_id);
+  ReleaseRow ReleaseOf(const std::string& digest);
+  StormGuard Guard();
+  // Of one event; newest first.
+  std::vector<AuditRow> Audits(const std::string& event);
+  // After its commit the unit finds that it is not well.
+  void SayAnomaly(const std::string& unit_id, const std::string& reason) { Say(units_.at(unit_id), "anomaly", reason); }
+  // A result as the unit would send it.
+  void SayResult(const std::string& unit_id, const std::string& run_id, const std::string& diagnostic,
+                 const std::string& outcome);
   int64_t Counter(const std::string& name);
   // Units whose firmware is at this release, as they themselves know.
   int UnitsAt(const std::string& digest, const std::string& plane = "FIRMWARE") const;
+  // A verdict that was sent; verified.
+  release::v1::Verdict VerdictOf(const std::string& envelope) const;
   // The assignment that is retained for a unit; verified.
   std::optional<release::v1::Assignment> Retained(const std::string& unit_id);
   void Write(const Store::Work& work);
@@ -125,10 +165,16 @@ class FleetUnderTest {
   std::unique_ptr<Orders> orders;
   std::unique_ptr<Registry> registry;
   std::unique_ptr<RolloutOperations> operations;
+  VerificationOptions verification_options;
+  std::unique_ptr<Verification> verification;
+  std::unique_ptr<UnitOperations> unit_operations;
   std::unique_ptr<Store> store;
 
  private:
   void Start();
+  absl::Status Reap();
+  void Read(const Store::Work& work);
+  void AnswerDiagnostics();
   void Answer(SimulatedUnit& unit);
   void Obey(SimulatedUnit& unit, const release::v1::Assignment& assignment);
   void Say(SimulatedUnit& unit, const std::string& state, const std::string& reason = "");
@@ -142,6 +188,7 @@ class FleetUnderTest {
   std::string folder_;
   std::unique_ptr<RolloutRunner> runner_;
   std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<DiagnosticPublisher> diagnostic_publisher_;
   std::map<std::string, SimulatedUnit> units_;
   std::map<std::string, std::function<Behaviour(const SimulatedUnit&)>> behaviours_;
   std::vector<std::string> envelopes_;
@@ -151,6 +198,9 @@ class FleetUnderTest {
   std::optional<std::mt19937_64> mix_;
   uint64_t list_version_ = 0;
   size_t verdicts_seen_ = 0;
+  size_t diagnostics_seen_ = 0;
+  int64_t reaped_at_ = 0;
+  std::map<std::string, std::function<Diagnosis(const SimulatedUnit&)>> diagnoses_;
 };
 
 }  // namespace tandem::fleet

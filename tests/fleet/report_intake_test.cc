@@ -26,7 +26,8 @@ class ReportIntakeTest : public testing::Test {
 
   ReportReplies Take(const UnitMessage& message, bool open_registration = false) {
     ReportReplies replies;
-    ReportIntake intake(*fleet_.documents, *fleet_.registry, {.open_registration = open_registration});
+    ReportIntake intake(*fleet_.documents, *fleet_.registry, *fleet_.verification,
+                        {.open_registration = open_registration});
     fleet_.Write([&](StoreTransaction& tx) {
       replies = {};
       return intake.Take(tx, message, fleet_.now, replies);

@@ -160,7 +160,7 @@ TEST(RolloutLifeTest, AUnitThatNamesAnImpossibleSequenceHoldsNobodyElse) {
     unit::v1::Reported reported;
     reported.set_sequence(sequence);
     reported.set_phase("Idle");
-    ReportIntake intake(*fleet.documents, *fleet.registry, {});
+    ReportIntake intake(*fleet.documents, *fleet.registry, *fleet.verification, {});
     fleet.Write([&](StoreTransaction& tx) {
       ReportReplies replies;
       return intake.Take(tx, FakeUnitLink::Message("u003", liar.epoch, ++liar.seq, reported), fleet.now, replies);

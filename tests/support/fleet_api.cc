@@ -39,12 +39,15 @@ ApiFixture::ApiFixture(AuthenticatorOptions options)
       documents("acme", maker.assignment[0]),
       orders(documents, {}),
       registry(orders),
-      rollouts(documents),
+      verification(documents, {}),
+      rollouts(documents, verification),
+      units(documents, orders, verification),
       time(clock),
       operations({.store = *store,
                   .documents = documents,
                   .registry = registry,
                   .rollouts = rollouts,
+                  .units = units,
                   .time = time,
                   .broker =
                       [] {

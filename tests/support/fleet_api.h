@@ -16,6 +16,8 @@
 #include "fleet/controller/orders.h"
 #include "fleet/controller/registry.h"
 #include "fleet/controller/rollout_operations.h"
+#include "fleet/controller/unit_operations.h"
+#include "fleet/controller/verification.h"
 #include "fleet/store/store.h"
 #include "tests/support/test_documents.h"
 
@@ -50,7 +52,9 @@ class ApiFixture {
   Documents documents;
   Orders orders;
   Registry registry;
+  Verification verification;
   RolloutOperations rollouts;
+  UnitOperations units;
   FleetTime time;
   Operations operations;
   Authenticator authenticator;

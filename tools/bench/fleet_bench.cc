@@ -185,7 +185,8 @@ struct Setting {
 absl::Status Register(fleet::Store& store, fleet::Documents& documents, uint32_t units) {
   fleet::Orders orders(documents, {});
   fleet::Registry registry(orders);
-  fleet::ReportIntake intake(documents, registry, {});
+  fleet::Verification verification(documents, {});
+  fleet::ReportIntake intake(documents, registry, verification, {});
   const int64_t now = absl::ToUnixSeconds(absl::Now());
   for (uint32_t from = 0; from < units; from += kRegisterAtOnce) {
     const absl::Status written = store.Write("register", [&](fleet::StoreTransaction& tx) -> absl::Status {
@@ -254,7 +255,17 @@ absl::Status RunController(const Setting& setting, int number, Shared& shared,
                    fleet::MqttUnitLink::Create({.name_space = "acme", .mqtt = {.url = setting.broker->url()}}));
   fleet::ControllerOptions options{.controller_id = absl::StrCat("bench-", number)};
   options.publisher.controller_id = options.controller_id;
-  fleet::Controller controller(*store, documents, registry, orders, *link, time, options);
+  fleet::Verification verification(documents, {});
+  fleet::UnitOperations units(documents, orders, verification);
+  fleet::Controller controller({.store = *store,
+                                .documents = documents,
+                                .registry = registry,
+                                .orders = orders,
+                                .verification = verification,
+                                .units = units,
+                                .link = *link,
+                                .time = time},
+                               options);
   RETURN_IF_ERROR(controller.Start());
   if (!WaitFor([&] { return link->state().connected; }, absl::Seconds(20))) {
     return absl::UnavailableError("the controller does not reach the broker");
@@ -423,7 +434,8 @@ absl::StatusOr<OrdersResult> RunOrders(FleetStore store, uint32_t units) {
       spec.set_name("bench");
       spec.set_release(HexEncode(PayloadDigest(release)));
       spec.add_rings()->set_name("all");
-      return fleet::RolloutOperations(documents).Create(tx, spec, "bench", now).status();
+      fleet::Verification verification(documents, {});
+      return fleet::RolloutOperations(documents, verification).Create(tx, spec, "bench", now).status();
     });
   };
   const Child controller([&] { return RunController(setting, 0, *page, begin); });

@@ -23,8 +23,9 @@ void PrintFleetApi(std::ostream& out) {
                     std::string(route.verb), absl::StrCat("`", std::string(route.path), "`")});
   }
   PrintTable(out, {"method", "role", "verb", "path"}, rows);
-  out << "Over HTTP only: `GET /v1/audit/export` (viewer), the whole audit log, oldest first, one JSON object a line; "
-         "`GET /v1/openapi.json`\n(viewer); `GET /healthz`, which answers `ok` to anybody.\n\n"
+  out << "Over HTTP only: `GET /v1/events` (viewer), [below](#what-has-changed); `GET /v1/audit/export` (viewer), the\n"
+         "whole audit log, oldest first, one JSON object a line; `GET /v1/openapi.json` (viewer); and for anybody\n"
+         "`GET /healthz`, which answers `ok`, and `GET /`, the [page](page.md).\n\n"
          "To take a freeze back (`FreezeRelease` with `frozen` false) needs the role release manager.\n\n"
          "## HTTP\n\n"
          "Proto3 JSON with the field names of the .proto; 64-bit numbers are texts, durations `\"1800s\"`, times RFC "
@@ -51,6 +52,30 @@ void PrintFleetApi(std::ostream& out) {
        {"ABORTED", "409", "somebody else changed it: read again"},
        {"RESOURCE_EXHAUSTED", "429", "too much at a time; try again in a while"},
        {"UNAVAILABLE", "503", "the store does not answer, or the controller ends; nothing was done, try again"}});
+  out << "\n## What has changed\n\n"
+         "`GET /v1/events` is a stream of server-sent events. It tells what changed, within half a second, whichever\n"
+         "controller changed it, and not how: ask for what you show again. `event: hello` once it is live, then\n"
+         "`event: change` at most four times a second, with names:\n\n";
+  PrintTable(
+      out, {"name", "what differs by now"},
+      {{"`fleet`", "numbers of units, versions that run, the broker"},
+       {"`rollout/7`", "a rollout that is not over, its rings and its units"},
+       {"`audit`", "the audit log, and with it the objects of its new entries: `release/gw-2`, `stop/3`, `keys`"},
+       {"`unit/gw-17`", "a unit that you watch"},
+       {"`*`", "anything: too much at a time, or the store was away"}});
+  out << "\n`?watch=unit/gw-17,rollout/7` names units, and rollouts that are over, to be told of too; at most 20. "
+         "Nothing is\n"
+         "kept for who is away: when a stream ends (`event: end` says that the token is no longer good), open it "
+         "again,\n"
+         "and ask for what you show once it says `hello`. A comment every 15 s keeps proxies from closing it. A "
+         "controller\n"
+         "has 64 streams at a time; more are refused with RESOURCE_EXHAUSTED.\n\n";
+  PrintFenced(out, "sh",
+              "curl -N -H \"Authorization: Bearer $(cat token)\" http://127.0.0.1:7080/v1/events\n"
+              "event: hello\n"
+              "data: {}\n\n"
+              "event: change\n"
+              "data: {\"changed\":[\"audit\",\"fleet\",\"rollout/7\"]}\n");
 }
 
 }  // namespace tandem::docs

@@ -1,0 +1,136 @@
+import { useEffect, useState } from "preact/hooks";
+import { withQuery } from "../api";
+import { num } from "../format";
+import { useAnswer, usePages } from "../query";
+import { setQuery, to } from "../route";
+import type { Route } from "../route";
+import type { Unit, UnitList } from "../types";
+import { Head, Pager, State, Table, UnitLink } from "../ui/basics";
+import { Empty, Shown } from "../ui/states";
+import { Ago } from "../ui/time";
+
+const kPresences = ["online", "offline", "stale", "storm", "held", "revoked"];
+const kPage = 100;
+
+export function UnitsView({ route }: { route: Route }) {
+  const filter = route.query.get("filter") ?? "";
+  const presence = route.query.get("presence") ?? "";
+  const pages = usePages(`${presence}/${filter}`);
+  const answer = useAnswer<UnitList>(withQuery("/v1/units", { filter, presence, page_size: kPage, page_token: pages.token }), ["fleet"]);
+  return (
+    <>
+      <Head title="Units" />
+      <div class="filters">
+        <Filter filter={filter} />
+        <div class="tabs" role="group" aria-label="Presence">
+          <button aria-pressed={presence === ""} onClick={() => setQuery({ presence: undefined })}>All</button>
+          {kPresences.map((each) => (
+            <button key={each} aria-pressed={presence === each} onClick={() => setQuery({ presence: each })}>{each[0].toUpperCase() + each.slice(1)}</button>
+          ))}
+        </div>
+      </div>
+      <Shown answer={answer}>
+        {(data) => (
+          <>
+            {data.units.length > 0 ? <UnitTable units={data.units} /> : <NoUnits more={data.next_page_token !== ""} narrowed={filter + presence !== ""} />}
+            <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="units" />
+          </>
+        )}
+      </Shown>
+    </>
+  );
+}
+
+// An exact id goes to its unit; all else is a targeting expression.
+function Filter({ filter }: { filter: string }) {
+  const [text, setText] = useState(filter);
+  useEffect(() => setText(filter), [filter]);
+  return (
+    <form
+      class="filter"
+      role="search"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const wanted = text.trim();
+        setQuery({ filter: /^[A-Za-z0-9._-]{1,64}$/.test(wanted) ? `unit_id =~ "${wanted}*"` : wanted });
+      }}
+    >
+      <input
+        name="filter"
+        data-filter
+        aria-label="Filter"
+        placeholder='a name, or region == "eu" && hardware =~ "gw-*"'
+        value={text}
+        spellcheck={false}
+        autocomplete="off"
+        onInput={(event) => setText(event.currentTarget.value)}
+      />
+      <button>Filter</button>
+      {filter && (
+        <button type="button" onClick={() => setQuery({ filter: undefined })}>
+          Clear
+        </button>
+      )}
+    </form>
+  );
+}
+
+function NoUnits({ more, narrowed }: { more: boolean; narrowed: boolean }) {
+  if (more) return <Empty title="None among the first ten thousand">The filter goes on at the next page.</Empty>;
+  if (!narrowed) return <Empty title="No unit is registered yet"><code>tandem-fleetctl units register units.csv</code></Empty>;
+  return (
+    <Empty title="No unit is like that">
+      <button onClick={() => setQuery({ filter: undefined, presence: undefined })}>Show all units</button>
+    </Empty>
+  );
+}
+
+export function Presence({ unit }: { unit: Unit }) {
+  if (unit.revoked) return <State state="revoked" />;
+  if (unit.stale) return <State state="stale" title="silent for three heartbeats, without a goodbye" />;
+  return unit.online ? <State state="online" /> : <State state="offline" />;
+}
+
+function UnitTable({ units }: { units: Unit[] }) {
+  return (
+    <Table
+      label="Units"
+      cards
+      head={
+        <>
+          <th>Unit</th>
+          <th>Presence</th>
+          <th class="grow">Runs</th>
+          <th>Rollout</th>
+          <th class="wide-only">Hardware</th>
+          <th class="wide-only">Region</th>
+          <th class="wide-only">Customer</th>
+          <th class="right">Last heard</th>
+        </>
+      }
+    >
+      {units.map((unit) => (
+        <tr key={unit.unit_id}>
+          <td><UnitLink id={unit.unit_id} row /></td>
+          <td>
+            <Presence unit={unit} /> {unit.storm && <State state="storm" title={unit.storm} />} {unit.held && <State state="held" title={unit.held} />}
+          </td>
+          <td class="grow">
+            {unit.planes.filter((plane) => plane.current || plane.desired).map((plane) => (
+              <span key={plane.plane} class="version">
+                {plane.current || <span class="muted">?</span>}
+                {plane.desired && plane.desired !== plane.current && <span class="tone-busy"> → {plane.desired}</span>}
+              </span>
+            ))}
+            {!unit.planes.some((plane) => plane.current || plane.desired) && <span class="muted">none known</span>}
+          </td>
+          <td>{num(unit.rollout) > 0 ? <a href={to("rollouts", String(unit.rollout))}>{String(unit.rollout)}</a> : <span class="muted">–</span>}</td>
+          <td class="wide-only">{unit.hardware}</td>
+          <td class="wide-only">{unit.region}</td>
+          <td class="wide-only">{unit.customer}</td>
+          <td class="right"><Ago time={unit.last_seen} /></td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
