@@ -118,6 +118,12 @@ void HttpServer::Impl::Handle(const httplib::Request& request, httplib::Response
                               const httplib::ContentReader* reader) {
   response.set_header("X-Content-Type-Options", "nosniff");
   if (AnswerPage(request, response)) return;
+  if (request.path == "/favicon.ico") {
+    // Browsers ask for it by themselves, without a token: that is no failed login.
+    response.status = 404;
+    response.set_content("the page has its own\n", "text/plain");
+    return;
+  }
   response.set_header("Cache-Control", "no-store");
   if (request.method == "GET" && request.target == "/healthz") {
     response.set_content("ok\n", "text/plain");

@@ -1,7 +1,7 @@
 // GET /v1/events, read as a stream so that the token stays in a header. Says what has changed; views ask again for what
 // they show. While it is away, everything counts as changed every ten seconds.
 import { useEffect, useState } from "preact/hooks";
-import { authorization, errorOf } from "./api";
+import { authorization, errorOf, noteRefusal } from "./api";
 
 export type LiveState = { live: boolean; reason: string; retryAt: number };
 
@@ -132,6 +132,7 @@ async function connect() {
     }
   } catch (error) {
     reason = (error as Error).name === "TypeError" ? "the controller does not answer" : (error as Error).message;
+    if (controller === mine) noteRefusal(error);
   }
   clearTimeout(silence);
   // Somebody has begun another one, or wants none.

@@ -8,7 +8,7 @@ const listeners = new Set<() => void>();
 setInterval(() => document.hidden || listeners.forEach((listener) => listener()), 1000);
 
 export function useNow(everySecs: number): number {
-  const [now, setNow] = useState(() => Date.now() / 1000);
+  const [, setNow] = useState(0);
   useEffect(() => {
     let shown = Date.now() / 1000;
     const listener = () => {
@@ -18,7 +18,8 @@ export function useNow(everySecs: number): number {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, [everySecs]);
-  return now;
+  // Whatever else draws it anew shows the time of now.
+  return Date.now() / 1000;
 }
 
 const exact = (time: Time) =>

@@ -25,7 +25,8 @@ export function FleetView() {
 function NoUnits() {
   return (
     <Empty title="No unit is registered yet">
-      Register them from a file: <code>tandem-fleetctl units register units.csv</code>. They appear here as soon as they are.
+      Register them from a file: <code>tandem-fleetctl units register units.csv</code>. They appear here as soon as they
+      are.
     </Empty>
   );
 }
@@ -36,18 +37,46 @@ function Numbers({ fleet }: { fleet: Overview }) {
   return (
     <>
       <ul class="figures">
-        <Figure name="Online" value={percent(num(fleet.online), all)} about={`${count(fleet.online)} of ${count(all)}`} href="#/units?presence=online" />
+        <Figure
+          name="Online"
+          value={percent(num(fleet.online), all)}
+          about={`${count(fleet.online)} of ${count(all)}`}
+          href="#/units?presence=online"
+        />
         <Figure name="Offline" value={count(offline)} href="#/units?presence=offline" quiet={offline === 0} />
-        <Figure name="Stale" value={count(fleet.stale)} about="silent, without a goodbye" href="#/units?presence=stale" tone="warn" />
-        <Figure name="Storm" value={count(fleet.storm_units)} about="failed again after the way back" href="#/units?presence=storm" tone="bad" />
-        <Figure name="Held" value={count(fleet.held_units)} about="by operators" href="#/units?presence=held" tone="warn" />
+        <Figure
+          name="Stale"
+          value={count(fleet.stale)}
+          about="silent, without a goodbye"
+          href="#/units?presence=stale"
+          tone="warn"
+        />
+        <Figure
+          name="Storm"
+          value={count(fleet.storm_units)}
+          about="failed again after the way back"
+          href="#/units?presence=storm"
+          tone="bad"
+        />
+        <Figure
+          name="Held"
+          value={count(fleet.held_units)}
+          about="by operators"
+          href="#/units?presence=held"
+          tone="warn"
+        />
         <Figure name="Revoked" value={count(fleet.revoked)} href="#/units?presence=revoked" />
         <Figure name="Unpublished" value={count(fleet.unpublished)} about="orders on their way out" />
       </ul>
       <Section title="What runs">
         <div class="planes">
           {kPlanes.map((plane) => (
-            <Plane key={plane} plane={plane} shares={fleet.versions.filter((share) => share.plane === plane)} all={all} />
+            <Plane
+              key={plane}
+              plane={plane}
+              shares={fleet.versions.filter((share) => share.plane === plane)}
+              all={all}
+            />
           ))}
         </div>
       </Section>
@@ -82,12 +111,19 @@ function Numbers({ fleet }: { fleet: Overview }) {
   );
 }
 
-function Figure(props: { name: string; value: string; about?: string; href?: string; tone?: "warn" | "bad"; quiet?: boolean }) {
+function Figure(props: {
+  name: string;
+  value: string;
+  about?: string;
+  href?: string;
+  tone?: "warn" | "bad";
+  quiet?: boolean;
+}) {
   const zero = props.value === "0";
   const body = (
     <>
       <span class="figure-name">{props.name}</span>
-      <span class={`figure-value ${zero ? "zero" : props.tone ?? ""}`}>{props.value}</span>
+      <span class={`figure-value ${zero ? "zero" : (props.tone ?? "")}`}>{props.value}</span>
       {props.about && <span class="figure-about">{props.about}</span>}
     </>
   );
@@ -122,4 +158,3 @@ function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; 
     </div>
   );
 }
-
