@@ -170,6 +170,48 @@ absl::Status CheckCloud(const ConfigLines& lines, const config::v1::Mqtt& mqtt) 
   return absl::OkStatus();
 }
 
+// What is so small, or so large, that no diagnostic could run, or that the limit were none.
+absl::Status CheckDiagnostics(const ConfigLines& lines, const config::v1::Diagnostics& diagnostics) {
+  struct Bounds {
+    const char* name;
+    uint64_t value;
+    uint64_t least;
+    uint64_t most;
+  };
+  for (const Bounds& it : {Bounds{"memory_limit_bytes", diagnostics.memory_limit_bytes(), 1 << 20, uint64_t{1} << 50},
+                           Bounds{"process_limit", diagnostics.process_limit(), 2, 4'194'304},
+                           Bounds{"disk_limit_bytes", diagnostics.disk_limit_bytes(), 4096, uint64_t{1} << 50},
+                           Bounds{"output_limit_bytes", diagnostics.output_limit_bytes(), 1024, 64 << 20},
+                           Bounds{"concurrent", diagnostics.concurrent(), 1, 64}}) {
+    if (it.value == 0 || (it.value >= it.least && it.value <= it.most)) continue;
+    const std::string key = absl::StrCat("diagnostics.", it.name);
+    return Wrong(lines, key,
+                 absl::StrCat(key, " is ", it.value, "; it must be from ", it.least, " to ", it.most,
+                              ", or left out for the default"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStability(const ConfigLines& lines, const config::v1::CmConfig& config) {
+  const config::v1::Stability& stability = config.stability();
+  const absl::Duration interval = DurationOr(stability.has_interval(), stability.interval(), absl::Minutes(1));
+  if (interval != absl::ZeroDuration() && interval < absl::Seconds(1)) {
+    return Wrong(lines, "stability.interval", "stability.interval is below 1s; 0s switches the probes off");
+  }
+  const config::v1::SafeMode& safe = config.safe_mode();
+  if (DurationOr(safe.has_lasting(), safe.lasting(), absl::Minutes(5)) < absl::Seconds(1)) {
+    return Wrong(lines, "safe_mode.lasting", "safe_mode.lasting is below 1s");
+  }
+  if (safe.failed_starts() == 1) {
+    return Wrong(lines, "safe_mode.failed_starts",
+                 "safe_mode.failed_starts is 1: a single power cut would do; use 2 or more");
+  }
+  if (!safe.flag_file().empty() && safe.flag_file()[0] != '/') {
+    return Wrong(lines, "safe_mode.flag_file", "safe_mode.flag_file must be an absolute path");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckLog(const ConfigLines& lines, const config::v1::Log& log) {
   // As InitLog() takes them.
   static const auto& levels = *new std::set<std::string>{"", "debug", "info", "warning", "error"};
@@ -195,6 +237,8 @@ absl::Status Check(const std::string& file, const ConfigLines& lines, const conf
     RETURN_IF_ERROR(CheckCloud(lines, config.cloud().mqtt()));
   }
   RETURN_IF_ERROR(CheckLog(lines, config.log()));
+  RETURN_IF_ERROR(CheckDiagnostics(lines, config.diagnostics()));
+  RETURN_IF_ERROR(CheckStability(lines, config));
   return CheckTimes(lines, config);
 }
 
@@ -236,6 +280,7 @@ absl::StatusOr<config::v1::CmConfig> LoadCmConfig(const std::string& path, Confi
   if (config.local_api().unix_socket().empty()) {
     config.mutable_local_api()->set_unix_socket("/run/tandem/cm.sock");
   }
+  if (config.safe_mode().flag_file().empty()) config.mutable_safe_mode()->set_flag_file("/run/tandem/safe-mode");
   if (config.boot_id_file().empty()) config.set_boot_id_file("/proc/sys/kernel/random/boot_id");
   return config;
 }

@@ -128,6 +128,15 @@ TEST_F(CmConfigTest, RefusesWhatCannotWorkWithItsLine) {
       {"budgets: {prepare: 0s}", "budgets.prepare must be more than 0s"},
       {"budgets: {revert: 0s}", "budgets.revert must be more than 0s"},
       {"budgets: {start: -1s}", "must be a duration"},
+      {"diagnostics: {concurrent: 65}", "diagnostics.concurrent is 65; it must be from 1 to 64"},
+      {"diagnostics: {process_limit: 1}", "it must be from 2"},
+      {"diagnostics: {memory_limit_bytes: 100}", "diagnostics.memory_limit_bytes is 100"},
+      {"diagnostics: {output_limit_bytes: 10}", "diagnostics.output_limit_bytes is 10"},
+      {"diagnostics: {disk_limit_bytes: 10}", "diagnostics.disk_limit_bytes is 10"},
+      {"stability: {interval: 500ms}", "stability.interval is below 1s"},
+      {"safe_mode: {lasting: 0s}", "safe_mode.lasting is below 1s"},
+      {"safe_mode: {failed_starts: 1}", "a single power cut would do"},
+      {"safe_mode: {flag_file: safe}", "must be an absolute path"},
   };
   for (const auto& [yaml, text] : cases) {
     const std::string error = ErrorOf(std::string(kGood) + yaml + "\n");

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "cm/artifacts/delivery.h"
 #include "cm/cloud/mqtt_bridge.h"
+#include "cm/health/diagnostic_runner.h"
 #include "cm/health/gate_runner.h"
 #include "cm/health/watchdog.h"
 #include "cm/local_api/local_api.h"
@@ -85,12 +86,13 @@ absl::StatusOr<std::string> ReadBootId(FileSystem& fs, const std::string& path) 
   return std::string(absl::StripSuffix(text.substr(0, text.find('\n') + 1), "\n"));
 }
 
-CloudCallbacks ConnectCloud(Coordinator& coordinator) {
+CloudCallbacks ConnectCloud(Coordinator& coordinator, DiagnosticRunner& diagnostics) {
   CloudCallbacks callbacks;
   callbacks.desired = [&coordinator](const DesiredDocuments& documents) { coordinator.OnDesired(documents); };
   // The retained desired state comes by itself; the wake-up only proves that the link works.
   callbacks.wake = [](uint64_t sequence) { LogInfo("woken", {{"sequence", absl::StrCat(sequence)}}); };
-  callbacks.verdict = [&coordinator](const unit::v1::Verdict& verdict) { coordinator.OnVerdict(verdict); };
+  callbacks.verdict = [&coordinator](const std::string& envelope) { coordinator.OnVerdict(envelope); };
+  callbacks.diagnostic = [&diagnostics](const std::string& envelope) { diagnostics.OnCommand(envelope); };
   callbacks.key_sets = [&coordinator](const std::vector<std::string>& key_sets) { coordinator.OnKeySets(key_sets); };
   callbacks.connection = [&coordinator](bool connected, const std::string& error) {
     if (connected) {
@@ -137,6 +139,8 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
     ASSIGN_OR_RETURN(cloud, MqttBridge::Create(loop, clock, config, boot_id));
   }
 
+  // It asks the coordinator, whose status shows it.
+  std::unique_ptr<DiagnosticRunner> diagnostics;
   ComponentSnapshot components;
   ProbeWorkers probe_workers(kProbeThreads);
   ProbeContext probe_context{
@@ -158,7 +162,31 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
                                  return GateRunner::Create(loop, probe_workers, mode, probes, probe_context, grace);
                                },
                            .cloud = cloud.get(),
-                           .boot_id = boot_id});
+                           .boot_id = boot_id,
+                           .add_status =
+                               [&diagnostics](local::v1::UnitStatus& status) {
+                                 if (diagnostics == nullptr) return;
+                                 for (const local::v1::DiagnosticStatus& one : diagnostics->Status()) {
+                                   *status.add_diagnostics() = one;
+                                 }
+                               }});
+  diagnostics = std::make_unique<DiagnosticRunner>(DiagnosticRunnerParts{
+      .loop = loop,
+      .clock = clock,
+      .fs = fs,
+      .config = config,
+      .boot_id = boot_id,
+      .probes = probe_context,
+      .keys = [&coordinator] { return coordinator.Keys(); },
+      .now = [&trust, &clock] { return trust.TrustedNow(clock.Now()); },
+      .find_release = [&coordinator](const std::string& digest) { return coordinator.FindRunningRelease(digest); },
+      .answer =
+          [&cloud](const DiagnosticAnswer& answer) {
+            if (cloud == nullptr) return absl::OkStatus();
+            return cloud->QueueDiagnosticResult(answer.result, answer.run_id, answer.triggered_by);
+          },
+      .refused = [&coordinator](const std::string& why) { coordinator.RefuseFromCloud(why); },
+      .changed = [&coordinator] { coordinator.OnCloudChanged(); }});
   if (watchdog != nullptr) KeepFeeding(loop, *watchdog, coordinator, /*was_fed=*/true);
   registry.SetCallbacks(
       {.status =
@@ -169,7 +197,7 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
            },
        .lost = [&](const UmInfo& um) { coordinator.OnUmLost(um); },
        .refused = [&](const std::string& node_id, const absl::Status& why) { coordinator.OnUmRefused(node_id, why); }});
-  if (cloud != nullptr) RETURN_IF_ERROR(cloud->Start(ConnectCloud(coordinator)));
+  if (cloud != nullptr) RETURN_IF_ERROR(cloud->Start(ConnectCloud(coordinator, *diagnostics)));
   RETURN_IF_ERROR(coordinator.Recover());
   ASSIGN_OR_RETURN(std::unique_ptr<UmServer> um_server, UmServer::Start(loop, registry, config.um_server()));
   ASSIGN_OR_RETURN(std::unique_ptr<LocalApi> local_api,
@@ -180,6 +208,8 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
     loop.Run();
   }
   if (cloud != nullptr) cloud->Stop();
+  // Before what it asks.
+  diagnostics.reset();
   return absl::OkStatus();
 }
 

@@ -19,8 +19,10 @@ struct CloudCallbacks {
   std::function<void(DesiredDocuments documents)> desired;
   // Look at the desired state: one with this sequence should be there.
   std::function<void(uint64_t sequence)> wake;
-  // The fleet's answer to a provisional report.
-  std::function<void(const unit::v1::Verdict& verdict)> verdict;
+  // The fleet's answer to a provisional report: the envelope of a signed release.v1.Verdict.
+  std::function<void(const std::string& envelope)> verdict;
+  // Run a diagnostic: the envelope of a signed release.v1.DiagnosticCommand.
+  std::function<void(const std::string& envelope)> diagnostic;
   // The chain of key sets, oldest first (envelopes).
   std::function<void(std::vector<std::string> key_sets)> key_sets;
   // `error` says why there is no connection; empty with a connection and after an orderly end.
@@ -58,10 +60,13 @@ class CloudBridge {
   virtual absl::Status PublishReported(const unit::v1::Reported& reported) = 0;
 
   // After OK these survive a power cut and are sent, in order, until the cloud acknowledges each. When the outbox is
-  // full the oldest *feedback* goes; applied and provisional are never dropped.
+  // full the oldest *feedback* goes; the others are never dropped.
   virtual absl::Status QueueFeedback(const unit::v1::Feedback& feedback) = 0;
   virtual absl::Status QueueApplied(const unit::v1::Applied& applied) = 0;
   virtual absl::Status QueueProvisional(const unit::v1::Applied& provisional) = 0;
+  // One of each (run_id, diagnostic) waits.
+  virtual absl::Status QueueDiagnosticResult(const unit::v1::DiagnosticResult& result, const std::string& run_id,
+                                             const std::string& triggered_by) = 0;
 
   virtual CloudState state() const = 0;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cm/cloud/cloud_bridge.h"
+#include "common/status/status.h"
 
 namespace tandem::cm {
 
@@ -26,6 +27,12 @@ class FakeCloudBridge : public CloudBridge {
   absl::Status QueueFeedback(const unit::v1::Feedback& message) override { return Queue(feedback, message); }
   absl::Status QueueApplied(const unit::v1::Applied& message) override { return Queue(applied, message); }
   absl::Status QueueProvisional(const unit::v1::Applied& message) override { return Queue(provisional, message); }
+  absl::Status QueueDiagnosticResult(const unit::v1::DiagnosticResult& message, const std::string& run_id,
+                                     const std::string& triggered_by) override {
+    RETURN_IF_ERROR(Queue(results, message));
+    runs.emplace_back(run_id, triggered_by);
+    return absl::OkStatus();
+  }
   CloudState state() const override { return {.connected = connected_, .endpoint = "fake"}; }
 
   void DeliverDesired(const DesiredDocuments& documents) {
@@ -34,8 +41,11 @@ class FakeCloudBridge : public CloudBridge {
   void DeliverWake(uint64_t sequence) {
     if (started_ && callbacks_.wake) callbacks_.wake(sequence);
   }
-  void DeliverVerdict(const unit::v1::Verdict& verdict) {
-    if (started_ && callbacks_.verdict) callbacks_.verdict(verdict);
+  void DeliverVerdict(const std::string& envelope) {
+    if (started_ && callbacks_.verdict) callbacks_.verdict(envelope);
+  }
+  void DeliverDiagnostic(const std::string& envelope) {
+    if (started_ && callbacks_.diagnostic) callbacks_.diagnostic(envelope);
   }
   void DeliverKeySets(const std::vector<std::string>& key_sets) {
     if (started_ && callbacks_.key_sets) callbacks_.key_sets(key_sets);
@@ -52,6 +62,9 @@ class FakeCloudBridge : public CloudBridge {
   std::vector<unit::v1::Feedback> feedback;
   std::vector<unit::v1::Applied> applied;
   std::vector<unit::v1::Applied> provisional;
+  std::vector<unit::v1::DiagnosticResult> results;
+  // Of each result: run_id and triggered_by.
+  std::vector<std::pair<std::string, std::string>> runs;
 
  private:
   template <typename Message>

@@ -218,6 +218,10 @@ absl::Status MqttBridge::QueueApplied(const unit::v1::Applied& applied) {
 absl::Status MqttBridge::QueueProvisional(const unit::v1::Applied& provisional) {
   return session_->Do([&](UnitSession& unit) { return unit.QueueProvisional(provisional); });
 }
+absl::Status MqttBridge::QueueDiagnosticResult(const unit::v1::DiagnosticResult& result, const std::string& run_id,
+                                               const std::string& triggered_by) {
+  return session_->Do([&](UnitSession& unit) { return unit.QueueDiagnosticResult(result, run_id, triggered_by); });
+}
 CloudState MqttBridge::state() const { return session_->state(); }
 
 }  // namespace tandem::cm

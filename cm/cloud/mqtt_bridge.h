@@ -58,6 +58,8 @@ class MqttBridge : public CloudBridge {
   absl::Status QueueFeedback(const unit::v1::Feedback& feedback) override;
   absl::Status QueueApplied(const unit::v1::Applied& applied) override;
   absl::Status QueueProvisional(const unit::v1::Applied& provisional) override;
+  absl::Status QueueDiagnosticResult(const unit::v1::DiagnosticResult& result, const std::string& run_id,
+                                     const std::string& triggered_by) override;
   CloudState state() const override;
 
  private:

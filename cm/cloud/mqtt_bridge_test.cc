@@ -81,7 +81,7 @@ class MqttBridgeTest : public testing::Test {
     CloudCallbacks callbacks;
     callbacks.desired = [this](DesiredDocuments documents) { desired_.push_back(std::move(documents)); };
     callbacks.wake = [this](uint64_t sequence) { wakes_.push_back(sequence); };
-    callbacks.verdict = [this](const unit::v1::Verdict& verdict) { verdicts_.push_back(verdict); };
+    callbacks.verdict = [this](const std::string& envelope) { verdicts_.push_back(envelope); };
     callbacks.key_sets = [this](std::vector<std::string> key_sets) { key_sets_ = std::move(key_sets); };
     callbacks.connection = [this](bool connected, const std::string&) { connections_ += connected ? 1 : 0; };
     callbacks.unreadable = [this](const absl::Status& status) { unreadable_.push_back(status); };
@@ -123,7 +123,7 @@ class MqttBridgeTest : public testing::Test {
   std::unique_ptr<MqttBridge> bridge_;
   std::vector<DesiredDocuments> desired_;
   std::vector<uint64_t> wakes_;
-  std::vector<unit::v1::Verdict> verdicts_;
+  std::vector<std::string> verdicts_;
   std::vector<std::string> key_sets_;
   std::vector<absl::Status> unreadable_;
   int connections_ = 0;
@@ -147,14 +147,11 @@ TEST_F(MqttBridgeTest, RetainedDesiredStateComesAtConnect) {
 TEST_F(MqttBridgeTest, WakeAndVerdictAreHandedOn) {
   StartBridge();
   ASSERT_TRUE(RunUntil([this] { return connections_ == 1; }));
-  unit::v1::Verdict verdict;
-  verdict.set_sequence(7);
-  verdict.set_verified(true);
   Say("acme/gw/release/apply", Encode(kWakeMessage, R"({"sequence":"7"})"));
-  Say("acme/gw/release/verdict", Encode(kVerdictMessage, *MessageToJson(verdict)));
+  Say("acme/gw/release/verdict", Encode(kVerdictMessage, R"({"payload":"b"})"));
   ASSERT_TRUE(RunUntil([this] { return !wakes_.empty() && !verdicts_.empty(); }));
   EXPECT_EQ(wakes_[0], 7u);
-  EXPECT_TRUE(verdicts_[0].verified());
+  EXPECT_EQ(verdicts_[0], R"({"payload":"b"})");
 }
 
 TEST_F(MqttBridgeTest, WhatIsNotReadableIsSaidAndHarmsNothing) {

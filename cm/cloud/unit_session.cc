@@ -31,7 +31,7 @@ UnitSession::UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbo
       random_(std::random_device{}()) {}
 
 std::vector<std::string> UnitSession::Subscriptions() const {
-  return {topics_.desired, topics_.wake, topics_.verdict, topics_.ack, topics_.key_sets};
+  return {topics_.desired, topics_.wake, topics_.verdict, topics_.diagnostics_command, topics_.ack, topics_.key_sets};
 }
 
 absl::StatusOr<MessageEnvelope> UnitSession::Envelope(const char* type, const google::protobuf::Message& payload,
@@ -120,9 +120,9 @@ absl::Status UnitSession::Dispatch(const MqttMessage& message) {
     RETURN_IF_ERROR(MessageFromJson(envelope.payload, wake));
     if (callbacks_.wake) callbacks_.wake(wake.sequence());
   } else if (is(topics_.verdict, kVerdictMessage)) {
-    unit::v1::Verdict verdict;
-    RETURN_IF_ERROR(MessageFromJson(envelope.payload, verdict));
-    if (callbacks_.verdict) callbacks_.verdict(verdict);
+    if (callbacks_.verdict) callbacks_.verdict(envelope.payload);
+  } else if (is(topics_.diagnostics_command, kDiagnosticRunMessage)) {
+    if (callbacks_.diagnostic) callbacks_.diagnostic(envelope.payload);
   } else if (is(topics_.ack, kAckMessage)) {
     unit::v1::Ack ack;
     RETURN_IF_ERROR(MessageFromJson(envelope.payload, ack));
@@ -168,11 +168,25 @@ absl::Status UnitSession::QueueProvisional(const unit::v1::Applied& provisional)
 absl::Status UnitSession::Queue(const char* type, const std::string& topic, const google::protobuf::Message& payload,
                                 bool droppable, std::string once_key) {
   ASSIGN_OR_RETURN(const MessageEnvelope envelope, Envelope(type, payload, ++seq_));
+  return QueueEnvelope(envelope, topic, droppable, std::move(once_key));
+}
+
+absl::Status UnitSession::QueueDiagnosticResult(const unit::v1::DiagnosticResult& result, const std::string& run_id,
+                                                const std::string& triggered_by) {
+  ASSIGN_OR_RETURN(MessageEnvelope envelope, Envelope(kDiagnosticResultMessage, result, ++seq_));
+  envelope.run_id = run_id;
+  envelope.triggered_by = triggered_by;
+  return QueueEnvelope(envelope, topics_.diagnostics_result, /*droppable=*/false,
+                       absl::StrCat(kDiagnosticResultMessage, " ", run_id, " ", result.diagnostic()));
+}
+
+absl::Status UnitSession::QueueEnvelope(const MessageEnvelope& envelope, const std::string& topic, bool droppable,
+                                        std::string once_key) {
   ASSIGN_OR_RETURN(std::string json, EncodeMessage(envelope));
   RETURN_IF_ERROR(outbox_.Add({.epoch = envelope.epoch,
                                .seq = envelope.seq,
                                .msg_id = envelope.msg_id,
-                               .type = type,
+                               .type = envelope.type,
                                .topic = topic,
                                .json = std::move(json),
                                .droppable = droppable,

@@ -73,6 +73,8 @@ class UnitSession {
   absl::Status QueueFeedback(const unit::v1::Feedback& feedback);
   absl::Status QueueApplied(const unit::v1::Applied& applied);
   absl::Status QueueProvisional(const unit::v1::Applied& provisional);
+  absl::Status QueueDiagnosticResult(const unit::v1::DiagnosticResult& result, const std::string& run_id,
+                                     const std::string& triggered_by);
 
   // When there is something to send, as the clock's Monotonic(); InfiniteDuration(): not before one of the above.
   absl::Duration NextDue() const;
@@ -88,6 +90,8 @@ class UnitSession {
   absl::StatusOr<MqttMessage> PresenceMessage(bool online, uint64_t seq, absl::Time since);
   absl::Status Queue(const char* type, const std::string& topic, const google::protobuf::Message& payload,
                      bool droppable, std::string once_key);
+  absl::Status QueueEnvelope(const MessageEnvelope& envelope, const std::string& topic, bool droppable,
+                             std::string once_key);
   absl::Status Dispatch(const MqttMessage& message);
   void SendReported();
   void SendDue();

@@ -47,11 +47,24 @@ size_t KeepBody(char* data, size_t size, size_t count, void* user) {
   return bytes;
 }
 
+ProbeMeasurement LatencyOf(curl_off_t microseconds, const release::v1::Threshold& allowed) {
+  ProbeMeasurement latency{.name = "latency", .value = static_cast<double>(microseconds) / 1000, .unit = "ms"};
+  SetAllowed(allowed, latency);
+  return latency;
+}
+
 class HttpProbe : public Probe {
  public:
   explicit HttpProbe(const release::v1::HttpProbe& config) : config_(config) {}
 
-  absl::StatusOr<std::string> Run(absl::Duration timeout) override {
+  ProbeReport Measure(absl::Duration timeout) override {
+    ProbeReport report;
+    report.result = Judge(timeout, report.measurements);
+    return report;
+  }
+
+ private:
+  absl::StatusOr<std::string> Judge(absl::Duration timeout, std::vector<ProbeMeasurement>& measurements) {
     CurlPtr curl = MakeHandle(config_.url(), timeout);
     char error[CURL_ERROR_SIZE] = {};
     std::string body;
@@ -64,6 +77,7 @@ class HttpProbe : public Probe {
     curl_off_t microseconds = 0;
     curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(curl.get(), CURLINFO_TOTAL_TIME_T, &microseconds);
+    measurements = {LatencyOf(microseconds, config_.latency_ms())};
     const uint32_t expected = config_.expected_status() == 0 ? 200 : config_.expected_status();
     if (status != static_cast<long>(expected)) {  // NOLINT(google-runtime-int): libcurl's type
       return absl::FailedPreconditionError(absl::StrCat("status ", status, ", expected ", expected));
@@ -75,7 +89,6 @@ class HttpProbe : public Probe {
     return CheckThreshold(static_cast<double>(microseconds) / 1000, "ms", config_.latency_ms());
   }
 
- private:
   const release::v1::HttpProbe config_;
 };
 
@@ -84,7 +97,14 @@ class TcpProbe : public Probe {
  public:
   explicit TcpProbe(const release::v1::TcpProbe& config) : config_(config) {}
 
-  absl::StatusOr<std::string> Run(absl::Duration timeout) override {
+  ProbeReport Measure(absl::Duration timeout) override {
+    ProbeReport report;
+    report.result = Judge(timeout, report.measurements);
+    return report;
+  }
+
+ private:
+  absl::StatusOr<std::string> Judge(absl::Duration timeout, std::vector<ProbeMeasurement>& measurements) {
     const bool ipv6 = config_.host().find(':') != std::string::npos;
     CurlPtr curl = MakeHandle(ipv6 ? absl::StrFormat("http://[%s]:%u", config_.host(), config_.port())
                                    : absl::StrFormat("http://%s:%u", config_.host(), config_.port()),
@@ -95,10 +115,10 @@ class TcpProbe : public Probe {
     if (const CURLcode code = curl_easy_perform(curl.get()); code != CURLE_OK) return CurlStatus(code, error);
     curl_off_t microseconds = 0;
     curl_easy_getinfo(curl.get(), CURLINFO_CONNECT_TIME_T, &microseconds);
+    measurements = {LatencyOf(microseconds, config_.latency_ms())};
     return CheckThreshold(static_cast<double>(microseconds) / 1000, "ms", config_.latency_ms());
   }
 
- private:
   const release::v1::TcpProbe config_;
 };
 

@@ -1,10 +1,13 @@
 #include "cm/health/probe.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cm/health/command_probes.h"
 #include "cm/health/local_probes.h"
 #include "cm/health/network_probes.h"
 #include "common/status/status.h"
@@ -32,10 +35,57 @@ absl::Status CheckDurations(const release::v1::Probe& probe) {
   return absl::OkStatus();
 }
 
+// They become parts of environment variables.
+absl::Status CheckParameters(const google::protobuf::Map<std::string, std::string>& parameters) {
+  for (const auto& [name, value] : parameters) {
+    const bool good =
+        !name.empty() && std::ranges::all_of(name, [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_'; });
+    if (!good) {
+      return absl::InvalidArgumentError(absl::StrCat("parameter \"", name, "\": a name is of a-z A-Z 0-9 _"));
+    }
+    if (value.find('\0') != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrCat("parameter \"", name, "\" holds a zero byte"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckThresholdOrder(const release::v1::Threshold& threshold, const char* field) {
+  if (!threshold.has_min() || !threshold.has_max() || threshold.min() <= threshold.max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, ": min ", threshold.min(), " is above max ", threshold.max(), "; nothing could pass"));
+}
+
+absl::Status CheckExec(const release::v1::ExecProbe& exec) {
+  if (exec.command().empty()) return Missing("exec.command");
+  if (!exec.measurement().empty() && !exec.has_threshold()) return Missing("exec.threshold, for the measurement,");
+  RETURN_IF_ERROR(CheckThresholdOrder(exec.threshold(), "exec.threshold"));
+  return CheckParameters(exec.parameters());
+}
+
+absl::Status CheckReplay(const release::v1::ReplayProbe& replay) {
+  if (replay.command().empty()) return Missing("replay.command");
+  if (replay.sample().empty()) return Missing("replay.sample");
+  if (replay.golden_file().empty() == replay.golden_text().empty()) {
+    return absl::InvalidArgumentError("replay needs either golden_file or golden_text");
+  }
+  if (!(replay.tolerance() >= 0)) return absl::InvalidArgumentError("replay.tolerance is negative");
+  RETURN_IF_ERROR(CheckThresholdOrder(replay.latency_ms(), "replay.latency_ms"));
+  return CheckParameters(replay.parameters());
+}
+
 absl::Status CheckKind(const release::v1::Probe& probe) {
   switch (probe.kind_case()) {
     case release::v1::Probe::kExec:
-      return probe.exec().command().empty() ? Missing("exec.command") : absl::OkStatus();
+      return CheckExec(probe.exec());
+    case release::v1::Probe::kReplay:
+      return CheckReplay(probe.replay());
+    case release::v1::Probe::kService:
+      if (probe.service().unit().empty()) return Missing("service.unit");
+      if (probe.service().unit()[0] == '-') return absl::InvalidArgumentError("service.unit begins with -");
+      return absl::OkStatus();
+    case release::v1::Probe::kDevice:
+      return probe.device().path().empty() ? Missing("device.path") : absl::OkStatus();
     case release::v1::Probe::kHttp:
       if (!absl::StartsWith(probe.http().url(), "http://") && !absl::StartsWith(probe.http().url(), "https://")) {
         return absl::InvalidArgumentError("http.url must begin with http:// or https://");
@@ -69,7 +119,7 @@ absl::Status CheckKind(const release::v1::Probe& probe) {
   }
   return absl::InvalidArgumentError(
       "it says not what to check; give one of exec, http, tcp, watchdog, file_age, free_disk, memory, temperature, "
-      "version");
+      "version, service, device, replay");
 }
 
 absl::Status CheckProbe(const release::v1::Probe& probe) {
@@ -85,7 +135,13 @@ absl::StatusOr<std::unique_ptr<Probe>> MakeProbe(const release::v1::Probe& confi
   RETURN_IF_ERROR(CheckProbe(config));
   switch (config.kind_case()) {
     case release::v1::Probe::kExec:
-      return MakeExecProbe(config.exec());
+      return MakeExecProbe(config.exec(), context.run_command);
+    case release::v1::Probe::kReplay:
+      return MakeReplayProbe(config.replay(), context.run_command, *context.clock);
+    case release::v1::Probe::kService:
+      return MakeServiceProbe(config.service(), context.systemctl);
+    case release::v1::Probe::kDevice:
+      return MakeDeviceProbe(config.device());
     case release::v1::Probe::kHttp:
       return MakeHttpProbe(config.http());
     case release::v1::Probe::kTcp:

@@ -1,8 +1,11 @@
 #include "cm/health/probe.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
@@ -198,6 +201,101 @@ TEST_F(ProbeTest, WhatCannotWorkIsRefusedWithTheField) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_THAT(std::string(status.message()), HasSubstr(text));
   }
+}
+
+TEST_F(ProbeTest, ExecTakesParametersAndNamedMeasurements) {
+  release::v1::Probe probe;
+  for (const char* word : {"sh", "-c", "echo measure load $TANDEM_LOAD; echo done"})
+    probe.mutable_exec()->add_command(word);
+  (*probe.mutable_exec()->mutable_parameters())["load"] = "0.5";
+  probe.mutable_exec()->set_measurement("load");
+  probe.mutable_exec()->mutable_threshold()->set_max(1);
+  EXPECT_EQ(*Run(probe), "load 0.5");
+  (*probe.mutable_exec()->mutable_parameters())["load"] = "2";
+  ExpectFails(probe, "load: 2 is above the limit of 1");
+  probe.mutable_exec()->clear_threshold();
+  probe.mutable_exec()->clear_measurement();
+  probe.mutable_exec()->set_expected_text("done");
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_exec()->set_expected_text("finished");
+  ExpectFails(probe, "it did not print \"finished\", but: done");
+  (*probe.mutable_exec()->mutable_parameters())["no good"] = "";
+  ExpectFails(probe, "parameter \"no good\"");
+}
+
+TEST_F(ProbeTest, DeviceMustBeThereAndGiveBytes) {
+  release::v1::Probe probe;
+  probe.mutable_device()->set_path("/dev/zero");
+  EXPECT_EQ(*Run(probe), "is there");
+  probe.mutable_device()->set_min_bytes(100000);
+  EXPECT_TRUE(Run(probe).ok());
+  probe.mutable_device()->set_path("/dev/null");
+  ExpectFails(probe, "/dev/null ended after 0 of 100000 bytes");
+  probe.mutable_device()->set_path("/dev/no-such-camera");
+  ExpectFails(probe, "/dev/no-such-camera");
+  probe.mutable_device()->set_path("/dev");
+  ExpectFails(probe, "is a folder");
+}
+
+TEST_F(ProbeTest, ADeviceThatGivesNothingFailsInTime) {
+  const std::string fifo = WriteFile("") + ".fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  // With a writer that says nothing.
+  const int writer = open(fifo.c_str(), O_RDWR);
+  release::v1::Probe probe;
+  probe.mutable_device()->set_path(fifo);
+  probe.mutable_device()->set_min_bytes(1);
+  EXPECT_EQ(Run(probe, absl::Milliseconds(50)).status().code(), absl::StatusCode::kDeadlineExceeded);
+  ASSERT_EQ(write(writer, "x", 1), 1);
+  EXPECT_EQ(*Run(probe), "1 bytes read");
+  close(writer);
+  unlink(fifo.c_str());
+}
+
+TEST_F(ProbeTest, ServiceAsksSystemd) {
+  // Stands for systemctl: says what its last argument says.
+  const std::string program = WriteFile(
+                                  "#!/bin/sh\nfor last; do :; done\ncase $last in good*) echo active;; *) echo failed; "
+                                  "exit 3;; esac\n") +
+                              ".systemctl";
+  std::ofstream(program) << std::ifstream(program.substr(0, program.rfind('.'))).rdbuf();
+  chmod(program.c_str(), 0755);
+  context_.systemctl = program;
+  release::v1::Probe probe;
+  probe.mutable_service()->set_unit("good.service");
+  EXPECT_EQ(*Run(probe), "active");
+  probe.mutable_service()->set_unit("bad.service");
+  ExpectFails(probe, "bad.service is failed");
+  probe.mutable_service()->set_unit("--version");
+  ExpectFails(probe, "begins with -");
+  unlink(program.c_str());
+}
+
+TEST_F(ProbeTest, ReplayHoldsTheAnswerAgainstTheGoldenOne) {
+  const std::string sample = WriteFile("3 4\n");
+  release::v1::Probe probe;
+  release::v1::ReplayProbe& replay = *probe.mutable_replay();
+  for (const char* word : {"sh", "-c", "read a b; echo sum $((a + b)).001"}) replay.add_command(word);
+  replay.set_sample(sample);
+  replay.set_golden_text("sum 7.001\n");
+  EXPECT_TRUE(Run(probe).ok());
+  replay.set_golden_text("sum 7\n");
+  ExpectFails(probe, "differs from the golden one");
+  replay.set_tolerance(0.01);
+  EXPECT_TRUE(Run(probe).ok());
+  replay.mutable_latency_ms()->set_max(0.000001);
+  ExpectFails(probe, "above the limit");
+  replay.clear_latency_ms();
+  replay.set_golden_file("/no/such/golden");
+  replay.clear_golden_text();
+  ExpectFails(probe, "golden file");
+  replay.set_golden_file(sample);
+  replay.set_command(2, "cat; exit 1");
+  ExpectFails(probe, "exit code 1: 3 4");
+  replay.set_command(2, "cat");
+  EXPECT_TRUE(Run(probe).ok());
+  replay.set_golden_text("both");
+  ExpectFails(probe, "either golden_file or golden_text");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "cm/health/probe.h"
 #include "tandem/release/v1/probe.pb.h"
 
 namespace tandem::cm {
@@ -13,6 +14,9 @@ namespace tandem::cm {
 // "12.5 ms" when `value` lies within; FAILED_PRECONDITION "12.5 ms is above the limit of 10 ms".
 absl::StatusOr<std::string> CheckThreshold(double value, std::string_view unit,
                                            const release::v1::Threshold& threshold);
+
+// What of a measurement is allowed.
+void SetAllowed(const release::v1::Threshold& threshold, ProbeMeasurement& measurement);
 
 }  // namespace tandem::cm
 

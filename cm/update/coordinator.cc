@@ -4,15 +4,18 @@
 #include "cm/update/coordinator.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cm/update/participants.h"
 #include "cm/update/status_view.h"
 #include "cm/update/update_record.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/key_set.h"
+#include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
@@ -176,8 +179,21 @@ void Coordinator::OnUmLost(const UmInfo& um) {
   Changed();
 }
 
-void Coordinator::OnVerdict(const unit::v1::Verdict& verdict) {
-  if (verdict.sequence() != update_.sequence || verdict.attempt() != update_.attempt) return;
+void Coordinator::OnVerdict(const std::string& envelope) {
+  const absl::StatusOr<release::v1::Verdict> opened = [&]() -> absl::StatusOr<release::v1::Verdict> {
+    ASSIGN_OR_RETURN(const TrustedKeys keys, Keys());
+    ASSIGN_OR_RETURN(Signed<release::v1::Verdict> verdict, OpenVerdict(envelope, keys));
+    if (verdict.document.unit_id() == parts_.config.unit_id()) return std::move(verdict.document);
+    return absl::PermissionDeniedError(absl::StrCat("it is for unit \"", verdict.document.unit_id(), "\""));
+  }();
+  if (!opened.ok()) return RefuseFromCloud(absl::StrCat("verdict: ", ToPersonText(opened.status())));
+  const release::v1::Verdict& verdict = *opened;
+  if (verdict.sequence() != update_.sequence || verdict.attempt() != update_.attempt) {
+    // Each copy of a provisional report is answered, so genuine ones come late, too.
+    LogInfo("a verdict on another update",
+            {{"sequence", absl::StrCat(verdict.sequence())}, {"attempt", absl::StrCat(verdict.attempt())}});
+    return;
+  }
   Handle({.kind = verdict.verified() ? Event::Kind::kVerified : Event::Kind::kNotVerified,
           .elapsed = {},
           .node_id = {},
@@ -446,10 +462,39 @@ bool Coordinator::MayFeedWatchdog() const {
   return !IsPastTrialDeadline(now, limits_);
 }
 
+absl::StatusOr<TrustedKeys> Coordinator::Keys() const {
+  const auto& chain = parts_.trust.record().key_sets();
+  return LoadKeySetChain({chain.begin(), chain.end()}, parts_.config.namespace_());
+}
+
+absl::StatusOr<release::v1::Release> Coordinator::FindRunningRelease(const std::string& digest) const {
+  std::vector<AcceptedRelease> running;
+  const bool on_trial = active_.has_value() && !update_.compensating && update_.decision != Decision::kAbort &&
+                        (update_.phase == Phase::kTrial || update_.phase == Phase::kCommitting);
+  std::set<std::string> replaced;
+  if (on_trial) {
+    running = active_->accepted.releases;
+    for (const auto& plane : active_->accepted.assignment.planes())
+      replaced.insert(release::v1::Plane_Name(plane.plane()));
+  }
+  for (const auto& plane : store_->committed().planes()) {
+    if (replaced.contains(release::v1::Plane_Name(plane.plane()))) continue;
+    for (const AcceptedRelease& release : store_->CommittedReleases()) {
+      if (release.digest == plane.release_digest()) running.push_back(release);
+    }
+  }
+  std::set<std::string> names;
+  for (const AcceptedRelease& release : running) {
+    if (release.digest == digest) return release.release;
+    names.insert(release.release.release_id());
+  }
+  return absl::NotFoundError(absl::StrCat("the unit does not run the release ", HexEncode(digest).substr(0, 12),
+                                          "…, but ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
+}
+
 void Coordinator::CheckKeysOfRunningUpdate() {
   if (update_.phase == Phase::kIdle || update_.decision == Decision::kCommit || !active_.has_value()) return;
-  const auto& chain = parts_.trust.record().key_sets();
-  const absl::StatusOr<TrustedKeys> keys = LoadKeySetChain({chain.begin(), chain.end()}, parts_.config.namespace_());
+  const absl::StatusOr<TrustedKeys> keys = Keys();
   absl::Status still_signed = keys.status();
   for (const std::string& release : active_->envelopes.releases) {
     if (still_signed.ok()) still_signed = OpenRelease(release, *keys).status();

@@ -23,6 +23,7 @@
 #include "cm/update/history.h"
 #include "cm/update/plan.h"
 #include "cm/update/unit_update.h"
+#include "common/crypto/key_set.h"
 #include "common/storage/durable_record.h"
 #include "common/time/event_loop.h"
 #include "tandem/config/v1/cm.pb.h"
@@ -47,6 +48,8 @@ struct CoordinatorParts {
   // nullptr without a cloud.
   CloudBridge* cloud;
   std::string boot_id;
+  // Adds what others know to Status().
+  std::function<void(local::v1::UnitStatus& status)> add_status = {};
 };
 
 Limits LimitsOf(const config::v1::Budgets& budgets);
@@ -64,7 +67,9 @@ class Coordinator {
   // --- from the cloud ---
   void OnDesired(const DesiredDocuments& documents);
   void OnKeySets(const std::vector<std::string>& key_sets);
-  void OnVerdict(const unit::v1::Verdict& verdict);
+  // The fleet's word on a provisional update: counts when the assignment role has signed it for this unit, and it is
+  // about the running update.
+  void OnVerdict(const std::string& envelope);
   void OnCloudChanged() { Changed(); }
 
   // --- from the UMs ---
@@ -85,6 +90,14 @@ class Coordinator {
   void SetChangeListener(std::function<void()> changed) { changed_ = std::move(changed); }
 
   const UnitUpdate& update() const { return update_; }
+
+  // In force now.
+  absl::StatusOr<TrustedKeys> Keys() const;
+  // Of the signed releases that the unit runs, or has on trial, the one with this digest (32 bytes). NOT_FOUND: what it
+  // runs instead.
+  absl::StatusOr<release::v1::Release> FindRunningRelease(const std::string& digest) const;
+  // Told to the cloud as refused, once in a row; for what comes from there and is not genuine.
+  void RefuseFromCloud(const std::string& what);
 
   // False once the trial deadline has passed and no decision could be made durable: the watchdog then resets the unit,
   // and its bootloader goes back.
@@ -180,6 +193,7 @@ class Coordinator {
   std::string last_refused_;
   absl::Duration last_refused_at_;
   std::string last_um_refusal_;
+  std::string last_cloud_refusal_;
   std::string durability_error_;
 
   std::unique_ptr<GateRunner> preconditions_;

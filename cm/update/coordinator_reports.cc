@@ -112,6 +112,12 @@ void Coordinator::OnUmRefused(const std::string& node_id, const absl::Status& wh
   ReportOf({}, "um_refused", text);
 }
 
+void Coordinator::RefuseFromCloud(const std::string& what) {
+  LogWarning("refused", {{"error", what}});
+  // What is wrong once mostly comes again.
+  if (std::exchange(last_cloud_refusal_, what) != what) ReportOf({}, "refused", what);
+}
+
 void Coordinator::Changed() {
   if (changed_) changed_();
 }
@@ -186,6 +192,7 @@ local::v1::UnitStatus Coordinator::Status() const {
     status.mutable_cloud()->set_error(cloud.error);
     status.mutable_cloud()->set_outbox_messages(cloud.outbox_messages);
   }
+  if (parts_.add_status) parts_.add_status(status);
   return status;
 }
 

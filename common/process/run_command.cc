@@ -95,7 +95,7 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 absl::StatusOr<pid_t> Spawn(const Command& command, const Pipe& output, const Pipe& error_output) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, command.input_file.c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output.write_end.get(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, error_output.write_end.get(), STDERR_FILENO);
 

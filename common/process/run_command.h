@@ -19,6 +19,8 @@ struct Command {
   size_t output_limit = 64 << 10;
   // Added to the environment.
   std::vector<std::pair<std::string, std::string>> environment;
+  // Its standard input.
+  std::string input_file = "/dev/null";
 };
 
 struct CommandResult {

@@ -161,7 +161,14 @@ void Controller::Answer(const ReportReplies& replies) {
 }
 
 void Controller::Answer(const std::vector<VerdictTo>& verdicts) {
-  for (const auto& [unit_id, verdict] : verdicts) link_.PublishVerdict(unit_id, verdict).IgnoreError();
+  for (const VerdictTo& to : verdicts) {
+    const absl::StatusOr<std::string> envelope = verification_.Seal(to, time_.Now());
+    if (!envelope.ok()) {
+      LogError("cannot sign a verdict", {{"unit", to.unit_id}, {"reason", ToPersonText(envelope.status())}});
+      continue;
+    }
+    link_.PublishVerdict(to.unit_id, *envelope).IgnoreError();
+  }
 }
 
 void Controller::TakeMessages() {

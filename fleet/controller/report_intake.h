@@ -19,6 +19,7 @@
 #include "fleet/messaging/unit_link.h"
 #include "fleet/store/records.h"
 #include "fleet/store/store.h"
+#include "tandem/release/v1/diagnostic.pb.h"
 
 namespace tandem::fleet {
 

@@ -61,6 +61,7 @@ std::string WhyFailed(const std::vector<DiagnosticRunRow>& runs) {
 
 VerdictTo MakeVerdict(const UnitRow& unit, const AttemptRow& attempt, bool verified, const std::string& reason) {
   VerdictTo to{.unit_id = unit.unit_id};
+  to.verdict.set_unit_id(unit.unit_id);
   to.verdict.set_sequence(static_cast<uint64_t>(attempt.sequence));
   to.verdict.set_attempt(static_cast<uint32_t>(unit.desired_attempt));
   to.verdict.set_verified(verified);
@@ -202,6 +203,13 @@ absl::Status Verification::TakeResult(StoreTransaction& tx, const UnitMessage& m
   run.result = Serialize(result);
   RETURN_IF_ERROR(table.Save(run));
   return run.attempt == 0 ? absl::OkStatus() : Settle(tx, WholeRun(run.run_id), unit, now, verdicts);
+}
+
+absl::StatusOr<std::string> Verification::Seal(const VerdictTo& to, int64_t now) const {
+  release::v1::Verdict verdict = to.verdict;
+  verdict.set_namespace_(documents_.name_space());
+  verdict.mutable_issued_at()->set_seconds(now);
+  return SealDocument(verdict, kVerdictType, {documents_.signer()});
 }
 
 absl::StatusOr<bool> Verification::HasDue(StoreTransaction& tx, int64_t now) {

@@ -34,7 +34,8 @@ struct VerificationOptions {
 // The answer to a provisional report, to be sent once the transaction is committed.
 struct VerdictTo {
   std::string unit_id;
-  unit::v1::Verdict verdict;
+  // Without namespace and time: Verification::Seal().
+  release::v1::Verdict verdict;
 };
 
 // Values of triggered_by.
@@ -61,6 +62,9 @@ class Verification {
   // A result, in whatever order and however often it comes. `unit` is locked, and changed but not saved.
   absl::Status TakeResult(StoreTransaction& tx, const UnitMessage& message, UnitRow& unit, int64_t now,
                           std::vector<VerdictTo>& verdicts);
+
+  // The envelope of a verdict.
+  absl::StatusOr<std::string> Seal(const VerdictTo& to, int64_t now) const;
 
   // There is something for Reap().
   static absl::StatusOr<bool> HasDue(StoreTransaction& tx, int64_t now);

@@ -81,8 +81,9 @@ class FakeUnitLink : public UnitLink {
         },
         std::move(done));
   }
-  absl::Status PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) override {
-    return Note(unit_id, [&] { verdicts_.emplace_back(unit_id, verdict); });
+  absl::Status PublishVerdict(const std::string& unit_id, const std::string& envelope) override {
+    RETURN_IF_ERROR(CheckedJson(unit_id, envelope));
+    return Note(unit_id, [&] { verdicts_.emplace_back(unit_id, envelope); });
   }
   absl::Status Acknowledge(const std::string& unit_id, const std::vector<std::string>& msg_ids) override {
     return Note(unit_id, [&] { acknowledged_[unit_id].insert(msg_ids.begin(), msg_ids.end()); });
@@ -117,7 +118,8 @@ class FakeUnitLink : public UnitLink {
   std::vector<DiagnosticCall> diagnostics() const { return Copy(diagnostics_); }
   std::string key_sets() const { return Copy(key_sets_); }
   std::vector<WakeCall> wakes() const { return Copy(wakes_); }
-  std::vector<std::pair<std::string, unit::v1::Verdict>> verdicts() const { return Copy(verdicts_); }
+  // Units and envelopes.
+  std::vector<std::pair<std::string, std::string>> verdicts() const { return Copy(verdicts_); }
   std::map<std::string, std::set<std::string>> acknowledged() const { return Copy(acknowledged_); }
   // "desired gw-17", "clear gw-17" and "keysets", in the order asked for, failed ones included.
   std::vector<std::string> published() const { return Copy(published_); }
@@ -290,7 +292,7 @@ class FakeUnitLink : public UnitLink {
   std::string key_sets_;
   std::vector<WakeCall> wakes_;
   std::vector<DiagnosticCall> diagnostics_;
-  std::vector<std::pair<std::string, unit::v1::Verdict>> verdicts_;
+  std::vector<std::pair<std::string, std::string>> verdicts_;
   std::map<std::string, std::set<std::string>> acknowledged_;
   std::vector<std::string> published_;
   UnitLinkState state_;

@@ -172,8 +172,8 @@ absl::Status MqttUnitLink::Wake(const std::string& unit_id, uint64_t sequence, a
   return Annotate(impl_->Publish(message), absl::StrCat("wake ", unit_id));
 }
 
-absl::Status MqttUnitLink::PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) {
-  return Annotate(impl_->Publish(impl_->ToUnit(unit_id, &UnitTopics::verdict, kVerdictMessage, verdict)),
+absl::Status MqttUnitLink::PublishVerdict(const std::string& unit_id, const std::string& envelope) {
+  return Annotate(impl_->Publish(impl_->ToUnit(unit_id, &UnitTopics::verdict, kVerdictMessage, envelope)),
                   absl::StrCat("verdict for ", unit_id));
 }
 

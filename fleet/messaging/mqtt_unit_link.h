@@ -57,7 +57,7 @@ class MqttUnitLink : public UnitLink {
   absl::Status Wake(const std::string& unit_id, uint64_t sequence, absl::Duration expiry) override;
   void PublishDiagnostic(const std::string& unit_id, const std::string& command, absl::Duration expiry,
                          Done done) override;
-  absl::Status PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) override;
+  absl::Status PublishVerdict(const std::string& unit_id, const std::string& envelope) override;
   absl::Status Acknowledge(const std::string& unit_id, const std::vector<std::string>& msg_ids) override;
   void PublishKeySets(const std::string& key_sets, Done done) override;
   UnitLinkState state() const override;

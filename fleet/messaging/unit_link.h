@@ -84,7 +84,8 @@ class UnitLink {
   virtual void ClearDesired(const std::string& unit_id, Done done) = 0;
   // Wakes the unit, which then looks at its retained desired state. Dropped by the broker after `expiry`.
   virtual absl::Status Wake(const std::string& unit_id, uint64_t sequence, absl::Duration expiry) = 0;
-  virtual absl::Status PublishVerdict(const std::string& unit_id, const unit::v1::Verdict& verdict) = 0;
+  // `envelope`: a DSSE envelope of a release.v1.Verdict.
+  virtual absl::Status PublishVerdict(const std::string& unit_id, const std::string& envelope) = 0;
   // A DSSE envelope of a release.v1.DiagnosticCommand; dropped by the broker after `expiry`. As PublishDesired().
   virtual void PublishDiagnostic(const std::string& unit_id, const std::string& command, absl::Duration expiry,
                                  Done done) = 0;

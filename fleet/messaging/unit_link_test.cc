@@ -103,7 +103,7 @@ class Units {
   // What the retained desired state of a unit comes to be, for one that looks late.
   virtual bool WaitForDesired(const std::string& unit_id, const std::optional<std::string>& documents) = 0;
   virtual bool WaitForWake(const std::string& unit_id, uint64_t sequence) = 0;
-  virtual bool WaitForVerdict(const std::string& unit_id, uint64_t sequence) = 0;
+  virtual bool WaitForVerdict(const std::string& unit_id, const std::string& envelope) = 0;
   virtual bool WaitForAck(const std::string& unit_id, const std::set<std::string>& msg_ids) = 0;
   virtual bool WaitForKeySets(const std::string& json) = 0;
 };
@@ -125,9 +125,9 @@ class FakeUnits : public Units {
     const auto wakes = link_->wakes();
     return !wakes.empty() && wakes.back().unit_id == unit_id && wakes.back().sequence == sequence;
   }
-  bool WaitForVerdict(const std::string& unit_id, uint64_t sequence) override {
+  bool WaitForVerdict(const std::string& unit_id, const std::string& envelope) override {
     const auto verdicts = link_->verdicts();
-    return !verdicts.empty() && verdicts.back().first == unit_id && verdicts.back().second.sequence() == sequence;
+    return !verdicts.empty() && verdicts.back() == std::pair(unit_id, envelope);
   }
   bool WaitForAck(const std::string& unit_id, const std::set<std::string>& msg_ids) override {
     return link_->acknowledged()[unit_id] == msg_ids;
@@ -184,10 +184,8 @@ class MqttUnits : public Units {
     unit::v1::Wake wake;
     return WaitFor(absl::StrCat("acme/", unit_id, "/release/apply"), kWakeMessage, wake) && wake.sequence() == sequence;
   }
-  bool WaitForVerdict(const std::string& unit_id, uint64_t sequence) override {
-    unit::v1::Verdict verdict;
-    return WaitFor(absl::StrCat("acme/", unit_id, "/release/verdict"), kVerdictMessage, verdict) &&
-           verdict.sequence() == sequence;
+  bool WaitForVerdict(const std::string& unit_id, const std::string& envelope) override {
+    return WaitForPayload(absl::StrCat("acme/", unit_id, "/release/verdict"), kVerdictMessage) == envelope;
   }
   bool WaitForAck(const std::string& unit_id, const std::set<std::string>& msg_ids) override {
     unit::v1::Ack ack;
@@ -213,11 +211,15 @@ class MqttUnits : public Units {
     return wake_.wait_for(lock, kPatience, done);
   }
   // The oldest message of a topic.
-  bool WaitFor(const std::string& topic, const std::string& type, google::protobuf::Message& payload) {
-    if (!Wait([&] { return !said_[topic].empty(); })) return false;
+  std::string WaitForPayload(const std::string& topic, const std::string& type) {
+    if (!Wait([&] { return !said_[topic].empty(); })) return "";
     std::lock_guard lock(mutex_);
     const absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(said_[topic].front());
-    return envelope.ok() && envelope->type == type && MessageFromJson(envelope->payload, payload).ok();
+    return envelope.ok() && envelope->type == type ? envelope->payload : "";
+  }
+  bool WaitFor(const std::string& topic, const std::string& type, google::protobuf::Message& payload) {
+    const std::string json = WaitForPayload(topic, type);
+    return !json.empty() && MessageFromJson(json, payload).ok();
   }
   // What a client gets that comes now; a marker says when everything retained has come.
   std::optional<std::string> Retained(const std::string& topic, const std::string& type) {
@@ -292,14 +294,12 @@ TYPED_TEST(UnitLinkTest, TheDesiredStateIsThereForAUnitThatComesLate) {
 }
 
 TYPED_TEST(UnitLinkTest, WakeVerdictAndAcknowledgementArrive) {
-  unit::v1::Verdict verdict;
-  verdict.set_sequence(8);
   ASSERT_TRUE(this->link_->Wake("gw", 7, absl::Minutes(1)).ok());
-  ASSERT_TRUE(this->link_->PublishVerdict("gw", verdict).ok());
+  ASSERT_TRUE(this->link_->PublishVerdict("gw", R"({"payload":"b"})").ok());
   ASSERT_TRUE(this->link_->Acknowledge("gw", {"a", "b"}).ok());
   ASSERT_TRUE(this->link_->Acknowledge("gw", {}).ok());
   EXPECT_TRUE(this->units_.WaitForWake("gw", 7));
-  EXPECT_TRUE(this->units_.WaitForVerdict("gw", 8));
+  EXPECT_TRUE(this->units_.WaitForVerdict("gw", R"({"payload":"b"})"));
   EXPECT_TRUE(this->units_.WaitForAck("gw", {"a", "b"}));
 }
 
@@ -308,7 +308,7 @@ TYPED_TEST(UnitLinkTest, WhatCannotBeSentIsRefused) {
   size_t answers = 0;
   for (const std::string& unit_id : bad_units) {
     EXPECT_EQ(this->link_->Wake(unit_id, 1, absl::Minutes(1)).code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_EQ(this->link_->PublishVerdict(unit_id, {}).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(this->link_->PublishVerdict(unit_id, "{}").code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(this->link_->Acknowledge(unit_id, {"a"}).code(), absl::StatusCode::kInvalidArgument);
     this->link_->PublishDesired(unit_id, "{}", this->heard_.Answer());
     this->link_->ClearDesired(unit_id, this->heard_.Answer());

@@ -216,7 +216,8 @@ absl::Status FleetUnderTest::Step() {
   }
   messages_.clear();
   for (const ReportReplies::VerdictTo& verdict : replies.verdicts) {
-    RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, verdict.verdict));
+    ASSIGN_OR_RETURN(const std::string envelope, verification->Seal(verdict, now));
+    RETURN_IF_ERROR(link.PublishVerdict(verdict.unit_id, envelope));
   }
   RETURN_IF_ERROR(Reap());
   RETURN_IF_ERROR(runner_->LookAtFailures(now, 100).status());
@@ -237,13 +238,14 @@ absl::Status FleetUnderTest::Step() {
   const auto verdicts = link.verdicts();
   for (; verdicts_seen_ < verdicts.size(); ++verdicts_seen_) {
     SimulatedUnit& unit = units_.at(verdicts[verdicts_seen_].first);
+    const release::v1::Verdict verdict = VerdictOf(verdicts[verdicts_seen_].second);
     // Of an order before, or said twice.
-    if (!unit.on_trial || verdicts[verdicts_seen_].second.attempt() != unit.attempt) continue;
+    if (!unit.on_trial || verdict.attempt() != unit.attempt) continue;
     unit.on_trial = false;
-    if (!verdicts[verdicts_seen_].second.verified()) {
+    if (!verdict.verified()) {
       // Back, with nothing to download.
       unit.runs = unit.previous;
-      Say(unit, "reverted", verdicts[verdicts_seen_].second.reason());
+      Say(unit, "reverted", verdict.reason());
       SayReported(unit);
       continue;
     }
@@ -272,7 +274,10 @@ absl::Status FleetUnderTest::Reap() {
     return verification->Reap(tx, now, 500, verdicts).status();
   });
   RETURN_IF_ERROR(reaped);
-  for (const VerdictTo& to : verdicts) RETURN_IF_ERROR(link.PublishVerdict(to.unit_id, to.verdict));
+  for (const VerdictTo& to : verdicts) {
+    ASSIGN_OR_RETURN(const std::string envelope, verification->Seal(to, now));
+    RETURN_IF_ERROR(link.PublishVerdict(to.unit_id, envelope));
+  }
   return absl::OkStatus();
 }
 
@@ -368,6 +373,11 @@ void FleetUnderTest::SayResult(const std::string& unit_id, const std::string& ru
   UnitMessage message = FakeUnitLink::Message(unit.unit_id, unit.epoch, ++unit.seq, result);
   message.run_id = run_id;
   messages_.push_back(std::move(message));
+}
+
+release::v1::Verdict FleetUnderTest::VerdictOf(const std::string& envelope) const {
+  const TrustedKeys keys = OrDie(TrustedKeys::FromFirst(maker.KeySetEnvelope(), "acme"));
+  return OrDie(OpenVerdict(envelope, keys)).document;
 }
 
 void FleetUnderTest::AnswerDiagnostics() {

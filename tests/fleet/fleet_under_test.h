@@ -151,6 +151,8 @@ class FleetUnderTest {
   int64_t Counter(const std::string& name);
   // Units whose firmware is at this release, as they themselves know.
   int UnitsAt(const std::string& digest, const std::string& plane = "FIRMWARE") const;
+  // A verdict that was sent; verified.
+  release::v1::Verdict VerdictOf(const std::string& envelope) const;
   // The assignment that is retained for a unit; verified.
   std::optional<release::v1::Assignment> Retained(const std::string& unit_id);
   void Write(const Store::Work& work);

@@ -282,8 +282,9 @@ TEST(VerificationTest, CommitOnVerifiedRevertsAtOnceWithoutADownload) {
   spec.set_commit_on(release::v1::VERIFIED);
   const int64_t rollout = fleet.Roll(spec);
   ASSERT_TRUE(fleet.RunUntil([&] { return !fleet.link.verdicts().empty(); }, 30));
-  EXPECT_FALSE(fleet.link.verdicts()[0].second.verified());
-  EXPECT_THAT(fleet.link.verdicts()[0].second.reason(), HasSubstr("diagnostic inference: failed: 412 ms"));
+  EXPECT_FALSE(fleet.VerdictOf(fleet.link.verdicts()[0].second).verified());
+  EXPECT_THAT(fleet.VerdictOf(fleet.link.verdicts()[0].second).reason(),
+              HasSubstr("diagnostic inference: failed: 412 ms"));
   EXPECT_EQ(fleet.UnitsAt(r1), 2) << "the verdict alone brings it back";
   ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "aborted"; }, 100));
   EXPECT_EQ(fleet.UnitsAt(r1), 2);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "common/crypto/dsse.h"
 #include "common/net/message_envelope.h"
 #include "common/net/message_reader.h"
 #include "tandem/unit/v1/unit.pb.h"
@@ -24,10 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(google::protobuf::util::MessageDifferencer::Equals(reported, expected));
   }
   if (!message.ok()) return 0;
-  tandem::unit::v1::Verdict verdict;
   tandem::unit::v1::Ack ack;
   tandem::unit::v1::Wake wake;
-  (void)tandem::MessageFromJson(message->payload, verdict);
+  (void)tandem::ParseDsse(message->payload);
   (void)tandem::MessageFromJson(message->payload, ack);
   (void)tandem::MessageFromJson(message->payload, wake);
   const absl::StatusOr<std::string> written = tandem::EncodeMessage(*message);

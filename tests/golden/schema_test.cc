@@ -55,9 +55,10 @@ TEST(Schema, NothingThatIsKeptOrSentChangesItsMeaning) {
   std::set<std::string> now;
   for (const FileDescriptor* file :
        {updatemanager::v2::UpdateStatus::descriptor()->file(), common::v1::ErrorInfo::descriptor()->file(),
-        release::v1::Release::descriptor()->file(), unit::v1::Feedback::descriptor()->file(),
-        record::v1::UnitUpdateRecord::descriptor()->file(), record::v1::ArtifactServerRecord::descriptor()->file(),
-        local::v1::UnitStatus::descriptor()->file()}) {
+        release::v1::Release::descriptor()->file(), release::v1::Diagnostic::descriptor()->file(),
+        release::v1::Probe::descriptor()->file(), release::v1::Plane_descriptor()->file(),
+        unit::v1::Feedback::descriptor()->file(), record::v1::UnitUpdateRecord::descriptor()->file(),
+        record::v1::ArtifactServerRecord::descriptor()->file(), local::v1::UnitStatus::descriptor()->file()}) {
     AddFile(*file, now);
   }
   std::set<std::string> golden;

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/crypto/key_set.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/process/run_command.h"
@@ -320,6 +321,48 @@ TEST(Verdict, CommitOnVerifiedWaitsForTheFleetsWord) {
   ASSERT_TRUE(unit.WaitForOutcome("reverted")) << unit.Story();
   EXPECT_THAT(unit.Status()->last_update().reason(), HasSubstr("two in ten units run hot"));
   ExpectAll(unit, "2.0");
+}
+
+TEST(Verdict, OnlyTheAssignmentKeysWordForThisUnitCounts) {
+  UnitUnderTest unit;
+  AddThreeUms(unit);
+  unit.Start();
+  unit.Assign(kAllNew, [](release::v1::Assignment& assignment, release::v1::Release&) {
+    assignment.set_attempt(1);
+    assignment.set_commit_on(release::v1::VERIFIED);
+  });
+  ASSERT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("provisional"); })) << unit.Story();
+  // Each is logged; what is the same as the one before is not told again.
+  int count = 0;
+  const auto refused = [&](const std::string& envelope, const std::string& why) {
+    unit.PublishVerdict(envelope);
+    const auto logged = [&] {
+      const std::vector<std::string> parts = absl::StrSplit(unit.cm_log(), "error=\"verdict: ");
+      return static_cast<int>(parts.size()) - 1;
+    };
+    ++count;
+    return unit.WaitFor([&] { return logged() == count && absl::StrContains(unit.FeedbackReason("refused"), why); });
+  };
+  const release::v1::Verdict good = unit.VerdictOf(true, "");
+  // By nobody's key, and by one that may sign releases only.
+  EXPECT_TRUE(refused(SealOrDie(good, kVerdictType, {GenerateOrDie()}), "signed by 0 of the 1 keys")) << unit.Story();
+  release::v1::Verdict bad = unit.VerdictOf(false, "");
+  EXPECT_TRUE(refused(SealOrDie(bad, kVerdictType, unit.maker().release), "signed by 0 of the 1 keys")) << unit.Story();
+  release::v1::Verdict other = good;
+  other.set_unit_id("unit-2");
+  EXPECT_TRUE(refused(unit.maker().Seal(other), "it is for unit \"unit-2\"")) << unit.Story();
+  other = good;
+  other.set_namespace_("other");
+  EXPECT_TRUE(refused(unit.maker().Seal(other), "it is for namespace \"other\"")) << unit.Story();
+  EXPECT_TRUE(refused("{\"verified\":true}", "verdict: ")) << unit.Story();
+  // Genuine, and about another update.
+  other = unit.VerdictOf(false, "");
+  other.set_attempt(2);
+  unit.PublishVerdict(unit.maker().Seal(other));
+  ASSERT_TRUE(unit.WaitFor([&] { return absl::StrContains(unit.cm_log(), "a verdict on another update"); }));
+  EXPECT_EQ(unit.Phase(), "Trial");
+  unit.PublishVerdict(unit.maker().Seal(good));
+  ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
 }
 
 // --- after COMMIT ---

@@ -187,6 +187,7 @@ void UnitUnderTest::ConnectCloud() {
   cloud_->Subscribe(topics.feedback);
   cloud_->Subscribe(topics.applied);
   cloud_->Subscribe(topics.provisional);
+  cloud_->Subscribe(topics.diagnostics_result);
   cloud_->Start();
 }
 
@@ -281,6 +282,7 @@ DesiredEnvelopes UnitUnderTest::MakeDesired(
   release::v1::Assignment unused;
   if (change) change(unused, release);
   const std::string envelope = maker_.Seal(release);
+  release_digest_ = PayloadDigest(envelope);
   release::v1::Assignment assignment = maker_.AssignmentOf(kUnit, sequence, {envelope});
   assignment.set_attempt(1);
   if (!base_urls_.empty()) assignment.clear_base_urls();
@@ -308,13 +310,53 @@ void UnitUnderTest::Publish(const DesiredEnvelopes& desired) {
 }
 
 void UnitUnderTest::PublishVerdict(bool verified, const std::string& reason) {
-  unit::v1::Verdict verdict;
+  PublishVerdict(maker_.Seal(VerdictOf(verified, reason)));
+}
+
+release::v1::Verdict UnitUnderTest::VerdictOf(bool verified, const std::string& reason) const {
+  release::v1::Verdict verdict;
+  verdict.set_namespace_(kNamespace);
+  verdict.set_unit_id(kUnit);
   verdict.set_sequence(sequence_);
   verdict.set_attempt(1);
   verdict.set_verified(verified);
   verdict.set_reason(reason);
-  PublishMessage(UnitTopics(kNamespace, kUnit).verdict, kVerdictMessage, ValueOrDie(MessageToJson(verdict)),
+  return verdict;
+}
+
+void UnitUnderTest::PublishVerdict(const std::string& envelope) {
+  PublishMessage(UnitTopics(kNamespace, kUnit).verdict, kVerdictMessage, envelope, /*retained=*/false);
+}
+
+release::v1::DiagnosticCommand UnitUnderTest::DiagnosticCommandOf(const std::string& diagnostic,
+                                                                  const std::string& run_id) const {
+  release::v1::DiagnosticCommand command;
+  command.set_namespace_(kNamespace);
+  command.set_unit_id(kUnit);
+  command.set_run_id(run_id);
+  command.set_release_digest(release_digest_);
+  command.set_diagnostic(diagnostic);
+  command.set_triggered_by("ota_verify");
+  SetTimestamp(command.mutable_issued_at(), absl::Now());
+  SetTimestamp(command.mutable_expires(), absl::Now() + absl::Minutes(10));
+  return command;
+}
+
+void UnitUnderTest::OrderDiagnostic(const std::string& envelope) {
+  PublishMessage(UnitTopics(kNamespace, kUnit).diagnostics_command, kDiagnosticRunMessage, envelope,
                  /*retained=*/false);
+}
+
+std::optional<unit::v1::DiagnosticResult> UnitUnderTest::DiagnosticResultOf(const std::string& diagnostic,
+                                                                            const std::string& run_id) {
+  std::lock_guard lock(mutex_);
+  std::optional<unit::v1::DiagnosticResult> newest;
+  for (const MessageEnvelope& message : feedback_) {
+    unit::v1::DiagnosticResult result;
+    if (message.type != kDiagnosticResultMessage || message.run_id != run_id) continue;
+    if (MessageFromJson(message.payload, result).ok() && result.diagnostic() == diagnostic) newest = result;
+  }
+  return newest;
 }
 
 void UnitUnderTest::PublishKeySets(const std::vector<std::string>& envelopes) {

@@ -21,6 +21,7 @@
 #include "common/net/message_envelope.h"
 #include "common/net/mqtt_client.h"
 #include "tandem/local/v1/local.grpc.pb.h"
+#include "tandem/unit/v1/unit.pb.h"
 #include "tests/support/certificates.h"
 #include "tests/support/child_process.h"
 #include "tests/support/mosquitto.h"
@@ -86,6 +87,16 @@ class UnitUnderTest {
   void PublishMessage(const std::string& topic, const std::string& type, const std::string& payload, bool retained);
   // The fleet's verdict on the newest assignment's update.
   void PublishVerdict(bool verified, const std::string& reason);
+  release::v1::Verdict VerdictOf(bool verified, const std::string& reason) const;
+  void PublishVerdict(const std::string& envelope);
+  // Of the newest release.
+  release::v1::DiagnosticCommand DiagnosticCommandOf(const std::string& diagnostic, const std::string& run_id) const;
+  void OrderDiagnostic(const std::string& envelope);
+  void OrderDiagnostic(const std::string& diagnostic, const std::string& run_id) {
+    OrderDiagnostic(maker_.Seal(DiagnosticCommandOf(diagnostic, run_id)));
+  }
+  std::optional<unit::v1::DiagnosticResult> DiagnosticResultOf(const std::string& diagnostic,
+                                                               const std::string& run_id);
   void PublishKeySets(const std::vector<std::string>& envelopes);
   DesiredEnvelopes MakeDesired(const std::map<std::string, std::string>& versions, uint64_t sequence,
                                const std::function<void(release::v1::Assignment&, release::v1::Release&)>& change);
@@ -168,6 +179,8 @@ class UnitUnderTest {
   std::map<std::string, Um> ums_;
   std::unique_ptr<local::v1::LocalService::StubInterface> local_;
   uint64_t sequence_ = 0;
+  // Of the newest desired state that was made.
+  std::string release_digest_;
   bool acks_ = true;
 
   std::mutex mutex_;

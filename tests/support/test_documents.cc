@@ -127,6 +127,12 @@ std::string TestMaker::Seal(const release::v1::ReleaseList& document) const {
 std::string TestMaker::Seal(const release::v1::Assignment& document) const {
   return SealOrDie(document, kAssignmentType, assignment);
 }
+std::string TestMaker::Seal(const release::v1::Verdict& document) const {
+  return SealOrDie(document, kVerdictType, assignment);
+}
+std::string TestMaker::Seal(const release::v1::DiagnosticCommand& document) const {
+  return SealOrDie(document, kDiagnosticCommandType, assignment);
+}
 
 DesiredEnvelopes TestMaker::Desired(const std::string& unit_id, uint64_t sequence,
                                     const std::vector<std::string>& envelopes) const {

@@ -53,6 +53,8 @@ class TestMaker {
   std::string Seal(const release::v1::Release& release) const;
   std::string Seal(const release::v1::ReleaseList& list) const;
   std::string Seal(const release::v1::Assignment& assignment) const;
+  std::string Seal(const release::v1::Verdict& verdict) const;
+  std::string Seal(const release::v1::DiagnosticCommand& command) const;
 
   std::string MakeRelease(const std::string& id, const std::vector<TestComponent>& components) const {
     return Seal(ReleaseOf(id, components));

@@ -434,7 +434,8 @@ absl::StatusOr<OrdersResult> RunOrders(FleetStore store, uint32_t units) {
       spec.set_name("bench");
       spec.set_release(HexEncode(PayloadDigest(release)));
       spec.add_rings()->set_name("all");
-      return fleet::RolloutOperations(documents).Create(tx, spec, "bench", now).status();
+      fleet::Verification verification(documents, {});
+      return fleet::RolloutOperations(documents, verification).Create(tx, spec, "bench", now).status();
     });
   };
   const Child controller([&] { return RunController(setting, 0, *page, begin); });

@@ -1,6 +1,7 @@
 #include "tools/fleet-sim/behaviour.h"
 
 #include <array>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,27 @@ absl::StatusOr<Weighted> ParseWeighted(std::string_view text) {
   return absl::InvalidArgumentError(absl::StrCat("all weights of \"", std::string(text), "\" are 0"));
 }
 
+absl::StatusOr<BadDiagnostic> ParseBadDiagnostic(std::string_view text) {
+  const absl::Status bad = absl::InvalidArgumentError(
+      absl::StrCat("\"", std::string(text), "\" is not such as gw-2026.12/inference=0.3 or gw-*/*=0.01:hangs"));
+  const std::vector<std::string> name_and_rest = absl::StrSplit(std::string(text), absl::MaxSplits('=', 1));
+  const std::vector<std::string> names = absl::StrSplit(name_and_rest[0], '/');
+  if (names.size() != 2 || names[0].empty() || names[1].empty()) return bad;
+  BadDiagnostic rule{.release = names[0], .diagnostic = names[1]};
+  if (name_and_rest.size() == 1) return rule;
+  const std::vector<std::string> rest = absl::StrSplit(name_and_rest[1], absl::MaxSplits(':', 1));
+  if (!absl::SimpleAtod(rest[0], &rule.share) || !(rule.share >= 0 && rule.share <= 1)) return bad;
+  if (rest.size() == 1) return rule;
+  for (const auto& [name, outcome] : {std::pair("failed", DiagnosticOutcome::kFailed),
+                                      {"timeout", DiagnosticOutcome::kTimeout},
+                                      {"error", DiagnosticOutcome::kError},
+                                      {"hangs", DiagnosticOutcome::kHangs}}) {
+    rule.outcome = outcome;
+    if (rest[1] == name) return rule;
+  }
+  return bad;
+}
+
 double Behaviour::Share(std::string_view what, uint64_t unit, uint64_t count) const {
   const uint64_t hash = Mix(Mix(Mix(options_.seed ^ HashText(what)) ^ unit) ^ count);
   return static_cast<double>(hash >> 11) * 0x1.0p-53;
@@ -93,6 +115,18 @@ Outcome Behaviour::OutcomeOf(const UpdateOf& update) const {
   if (at < options_.slow) return Outcome::kSlow;
   at -= options_.slow;
   return at < options_.silent ? Outcome::kSilent : Outcome::kSuccess;
+}
+
+DiagnosticOutcome Behaviour::OutcomeOf(const DiagnosticOf& run) const {
+  const auto fits = [](const std::string& pattern, const std::string& name) {
+    return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+  };
+  for (const BadDiagnostic& rule : options_.bad_diagnostics) {
+    if (!fits(rule.release, run.release_id) || !fits(rule.diagnostic, run.diagnostic)) continue;
+    const std::string what = absl::StrCat("diagnostic ", run.release_id, "/", run.diagnostic);
+    if (Share(what, run.unit) < rule.share) return rule.outcome;
+  }
+  return DiagnosticOutcome::kPassed;
 }
 
 std::vector<Step> Behaviour::Update(const UpdateOf& update) const {

@@ -31,6 +31,20 @@ using Weighted = std::vector<std::pair<std::string, double>>;
 // "gw-2=3,gw-1=1", or one name. INVALID_ARGUMENT.
 absl::StatusOr<Weighted> ParseWeighted(std::string_view text);
 
+// What becomes of a diagnostic. kHangs: no answer ever comes.
+enum class DiagnosticOutcome { kPassed, kFailed, kTimeout, kError, kHangs };
+
+// Diagnostics of some releases do not pass on a share of the units; the first rule that fits counts.
+struct BadDiagnostic {
+  // A name, or the beginning of one with "*" after it.
+  std::string release;
+  std::string diagnostic;
+  double share = 1;
+  DiagnosticOutcome outcome = DiagnosticOutcome::kFailed;
+};
+// "gw-2026.12/inference=0.3", "gw-*/*=0.01:hangs"; outcomes are failed, timeout, error, hangs. INVALID_ARGUMENT.
+absl::StatusOr<BadDiagnostic> ParseBadDiagnostic(std::string_view text);
+
 struct BehaviourOptions {
   uint64_t seed = 1;
   // Weights of what becomes of an update; what is slow succeeds, too. Silent: it accepts, and is not heard of again.
@@ -40,6 +54,9 @@ struct BehaviourOptions {
   double silent = 0;
   // By release_id: the share of units on which it fails, whatever the weights say.
   std::map<std::string, double, std::less<>> bad_releases;
+  // A unit that a rule hits is hit each time.
+  std::vector<BadDiagnostic> bad_diagnostics;
+  Span diagnostic_time{absl::Milliseconds(100), absl::Milliseconds(500)};
   Span update_time{absl::Seconds(2), absl::Seconds(8)};
   double slow_factor = 10;
   // Shares of units. Flapping ones lose their connection again and again; offline ones appear late.
@@ -80,6 +97,13 @@ struct UpdateOf {
   bool commit_on_verified = false;
 };
 
+struct DiagnosticOf {
+  uint64_t unit = 0;
+  std::string run_id;
+  std::string release_id;
+  std::string diagnostic;
+};
+
 // An immutable value.
 class Behaviour {
  public:
@@ -92,6 +116,11 @@ class Behaviour {
   std::vector<Step> Update(const UpdateOf& update) const;
   // After the fleet's verdict, or instead of it.
   static std::vector<Step> AfterVerdict(bool verified);
+
+  DiagnosticOutcome OutcomeOf(const DiagnosticOf& run) const;
+  absl::Duration TimeOf(const DiagnosticOf& run) const {
+    return In(options_.diagnostic_time, run.run_id + run.diagnostic, run.unit, 0);
+  }
 
   bool Flaps(uint64_t unit) const { return Share("flap", unit) < options_.flap; }
   // Its connection's `count`th life.

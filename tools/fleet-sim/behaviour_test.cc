@@ -121,5 +121,37 @@ TEST(BehaviourTest, ReadsSpansAndWeights) {
   for (const char* bad : {"", "a=x", "a=0", "=1", "a=-1"}) EXPECT_FALSE(ParseWeighted(bad).ok()) << bad;
 }
 
+TEST(BehaviourTest, DiagnosticsOfABadReleaseFailOnTheSameUnitsEachTime) {
+  const Behaviour behaviour(
+      {.bad_diagnostics = {*ParseBadDiagnostic("r2/inference=0.3"), *ParseBadDiagnostic("r*/camera=0.1:hangs")}});
+  int failed = 0;
+  int hanging = 0;
+  for (uint64_t unit = 0; unit < kUnits; ++unit) {
+    DiagnosticOf run{.unit = unit, .run_id = "1", .release_id = "r2", .diagnostic = "inference"};
+    const DiagnosticOutcome first = behaviour.OutcomeOf(run);
+    failed += first == DiagnosticOutcome::kFailed;
+    run.run_id = "2";
+    EXPECT_EQ(behaviour.OutcomeOf(run), first);
+    run.release_id = "r1";
+    EXPECT_EQ(behaviour.OutcomeOf(run), DiagnosticOutcome::kPassed);
+    run.diagnostic = "camera";
+    hanging += behaviour.OutcomeOf(run) == DiagnosticOutcome::kHangs;
+    EXPECT_LE(behaviour.TimeOf(run), absl::Milliseconds(500));
+  }
+  EXPECT_NEAR(failed, 0.3 * kUnits, 300);
+  EXPECT_NEAR(hanging, 0.1 * kUnits, 300);
+}
+
+TEST(BehaviourTest, ReadsBadDiagnostics) {
+  const BadDiagnostic rule = *ParseBadDiagnostic("gw-*/*");
+  EXPECT_EQ(rule.release, "gw-*");
+  EXPECT_EQ(rule.share, 1);
+  EXPECT_EQ(rule.outcome, DiagnosticOutcome::kFailed);
+  EXPECT_EQ(ParseBadDiagnostic("a/b=0.5:timeout")->outcome, DiagnosticOutcome::kTimeout);
+  for (const char* bad : {"", "a", "a/", "/b", "a/b/c", "a/b=x", "a/b=2", "a/b=-1", "a/b=1:sleeps"}) {
+    EXPECT_FALSE(ParseBadDiagnostic(bad).ok()) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace tandem::fleetsim

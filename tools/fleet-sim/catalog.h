@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "common/crypto/key_set.h"
 #include "tandem/release/v1/release.pb.h"
 
 namespace tandem::fleetsim {
@@ -36,7 +39,14 @@ class Catalog {
   // The key set that units trust from the start (envelope); until it is set, the first one that comes is taken.
   std::string first_key_set;
 
+  // The newest chain that units were sent, oldest first.
+  void TakeKeySets(const std::vector<std::string>& key_sets);
+  // What it leads to. FAILED_PRECONDITION: no key set is known.
+  absl::StatusOr<const TrustedKeys*> Keys(const std::string& name_space);
+
  private:
+  std::vector<std::string> key_sets_;
+  std::optional<TrustedKeys> keys_;
   std::deque<KnownRelease> releases_;
   std::map<std::string, ReleaseIndex> by_digest_;
 };

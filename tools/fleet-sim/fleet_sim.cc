@@ -65,14 +65,15 @@ absl::Status FleetSim::Prepare() {
   for (uint32_t i = 0; i < lines; ++i) {
     if (!sleepy()) {
       const UnitTopics topics(ns, world_->UnitId(i));
-      RETURN_IF_ERROR(lines_->Add(absl::StrCat("tandem-", ns, "-", world_->UnitId(i)), world_->UnitId(i),
-                                  {topics.desired, topics.wake, topics.verdict, topics.ack, topics.key_sets}));
+      RETURN_IF_ERROR(lines_->Add(
+          absl::StrCat("tandem-", ns, "-", world_->UnitId(i)), world_->UnitId(i),
+          {topics.desired, topics.wake, topics.verdict, topics.diagnostics_command, topics.ack, topics.key_sets}));
       continue;
     }
     std::vector<std::string> subscriptions;
     if (i == 0) {
       const UnitTopics all(ns, "+");
-      subscriptions = {all.desired, all.wake, all.verdict, all.ack, all.key_sets};
+      subscriptions = {all.desired, all.wake, all.verdict, all.diagnostics_command, all.ack, all.key_sets};
     }
     const std::string name = absl::StrCat(options_.world.prefix, "line-", i);
     RETURN_IF_ERROR(lines_->Add(absl::StrCat("tandem-", ns, "-", name), name, std::move(subscriptions)));

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/sha256.h"
+#include "common/crypto/signed_metadata.h"
 #include "common/status/status.h"
 #include "fleet/controller/controller.h"
 #include "fleet/controller/rollout_operations.h"
@@ -78,7 +80,12 @@ class FleetSimTest : public testing::Test {
   }
 
   std::string Import(const std::string& release_id, const std::string& version) {
-    const std::string envelope = maker_.MakeRelease(release_id, {{.type = "rootfs", .version = version}});
+    release::v1::Release release = maker_.ReleaseOf(release_id, {{.type = "rootfs", .version = version}});
+    for (const std::string& name : diagnostics_) {
+      release.add_diagnostics()->set_name(name);
+      release.mutable_diagnostics()->rbegin()->mutable_check()->mutable_device()->set_path("/dev/null");
+    }
+    const std::string envelope = maker_.Seal(release);
     envelopes_.push_back(envelope);
     Write([&](fleet::StoreTransaction& tx) -> absl::Status {
       RETURN_IF_ERROR(documents_.ImportRelease(tx, envelope, {"http://127.0.0.1:1/"}, "test", time_.Now()).status());
@@ -143,6 +150,8 @@ class FleetSimTest : public testing::Test {
   std::unique_ptr<fleet::MqttUnitLink> link_;
   std::optional<fleet::Controller> controller_;
   std::vector<std::string> envelopes_;
+  // Of the releases that are imported next.
+  std::vector<std::string> diagnostics_;
 };
 
 TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
@@ -181,6 +190,54 @@ TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
     ASSERT_NE(runs, 0);
     EXPECT_EQ(sim->world().catalog.at(runs).document.release_id(), "r1") << i;
   }
+}
+
+TEST_F(FleetSimTest, UnitsAnswerDiagnosticsOfTheReleaseThatTheyRun) {
+  FleetSimOptions options = Options();
+  options.world.units = 40;
+  options.connections = 2;
+  options.world.verify_share = 1;
+  options.behaviour.diagnostic_time = {absl::Milliseconds(1), absl::Milliseconds(20)};
+  options.behaviour.bad_diagnostics = {*ParseBadDiagnostic("r1/camera=0.5"), *ParseBadDiagnostic("r1/hangs=1:hangs")};
+  diagnostics_ = {"inference", "camera", "hangs"};
+  const std::unique_ptr<FleetSim> sim = OrDie(FleetSim::Create(options));
+  const absl::Time start = absl::Now();
+  int64_t good = 0;
+  std::string digest;
+  bool ordered = false;
+  const auto order = [&](uint32_t unit, const std::string& diagnostic, const PrivateKey& key) {
+    release::v1::DiagnosticCommand command;
+    command.set_namespace_("acme");
+    command.set_unit_id(sim->world().UnitId(unit));
+    command.set_run_id(absl::StrCat("run-", unit));
+    command.set_release_digest(absl::HexStringToBytes(digest));
+    command.set_diagnostic(diagnostic);
+    command.set_triggered_by("operator");
+    SetTimestamp(command.mutable_expires(), absl::Now() + absl::Minutes(5));
+    link_->PublishDiagnostic(command.unit_id(), SealOrDie(command, kDiagnosticCommandType, {key}), absl::Minutes(5),
+                             [](const absl::Status& status) { EXPECT_TRUE(status.ok()) << status; });
+  };
+  sim->Run([&] {
+    if (absl::Now() - start > kLongest) return true;
+    if (good == 0 && sim->connected() == 40 && Registered() == 40) good = Roll(digest = Import("r1", "1.0.0"));
+    if (good == 0 || sim->figures().applied < 40) return false;
+    if (!ordered) {
+      for (uint32_t unit = 0; unit < 40; ++unit) {
+        for (const std::string& diagnostic : diagnostics_) order(unit, diagnostic, maker_.assignment[0]);
+      }
+      order(0, "unknown", maker_.assignment[0]);
+      order(1, "inference", maker_.release[0]);
+      ordered = true;
+    }
+    return sim->figures().diagnostics == 121 && sim->figures().refused == 1 && sim->idle_for() > absl::Seconds(1);
+  });
+  const Figures& figures = sim->figures();
+  EXPECT_EQ(figures.diagnostics, 121u);
+  EXPECT_EQ(figures.refused, 1u);
+  EXPECT_EQ(figures.diagnostics_hanging, 40u);
+  EXPECT_GT(figures.diagnostics_failed, 5u);
+  EXPECT_LT(figures.diagnostics_failed, 36u);
+  EXPECT_EQ(figures.diagnostics_passed + figures.diagnostics_failed, 81u);
 }
 
 TEST_F(FleetSimTest, ManyUnitsShareFewConnections) {

@@ -33,6 +33,7 @@ Examples:
   tandem-fleet-sim --broker mqtt://localhost:1883 --units 1000 --fail 0.01 --slow 0.02 --until-idle
       some fail and some are slow, the same ones for the same --seed; ends when all is done
   tandem-fleet-sim --broker mqtt://localhost:1883 --units 1000 --bad-release gateway-2026.12=0.3
+  tandem-fleet-sim --broker mqtt://localhost:1883 --units 1000 --bad-diagnostic 'gateway-2026.12/inference=0.1'
       that release fails on 30 % of the units, each time it is tried
   tandem-fleet-sim --broker mqtt://localhost:1883 --units 1000000 --multiplex 8 --connect-rate 5000
       a million units over 8 connections; broker and controller must let one client speak for all
@@ -46,6 +47,8 @@ Shares are from 0 to 1. Exit codes: 0 done, 1 failed, 2 usage.)";
 struct Arguments {
   FleetSimOptions sim;
   std::vector<std::string> bad_releases;
+  std::vector<std::string> bad_diagnostics;
+  std::string diagnostic_time = "100ms..500ms";
   std::vector<std::string> components;
   std::string update_time = "2s..8s";
   std::string flap_every = "20s..60s";
@@ -118,6 +121,11 @@ absl::Status Complete(Arguments& arguments) {
   ASSIGN_OR_RETURN(sim.world.heartbeat, ReadDuration("--heartbeat", arguments.heartbeat));
   ASSIGN_OR_RETURN(sim.world.resend, ReadDuration("--resend", arguments.resend));
   RETURN_IF_ERROR(ReadBadReleases(arguments));
+  for (const std::string& text : arguments.bad_diagnostics) {
+    ASSIGN_OR_RETURN(fleetsim::BadDiagnostic rule, Annotate(fleetsim::ParseBadDiagnostic(text), "--bad-diagnostic"));
+    sim.behaviour.bad_diagnostics.push_back(std::move(rule));
+  }
+  ASSIGN_OR_RETURN(sim.behaviour.diagnostic_time, fleetsim::ParseSpan(arguments.diagnostic_time));
   RETURN_IF_ERROR(ReadAttributes(arguments));
   const bool few = sim.connections > 0;
   sim.world.verify_share = arguments.verify_share >= 0 ? arguments.verify_share : (few ? 0.01 : 1.0);
@@ -185,6 +193,10 @@ nlohmann::ordered_json Summary(const FleetSim& sim, absl::Duration since) {
   json["updates_superseded"] = it.superseded;
   json["updates_silent"] = it.silent;
   json["updates_provisional"] = it.provisional;
+  json["diagnostics"] = it.diagnostics;
+  json["diagnostics_passed"] = it.diagnostics_passed;
+  json["diagnostics_failed"] = it.diagnostics_failed;
+  json["diagnostics_hanging"] = it.diagnostics_hanging;
   json["last_order"] = it.orders == 0 ? "" : absl::FormatTime(absl::RFC3339_sec, it.last_order, absl::UTCTimeZone());
   json["resident_bytes"] = FleetSim::ResidentBytes();
   return json;
@@ -313,6 +325,10 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--silent", sim.behaviour.silent, "weight of updates that nothing is heard of")->group(behaviour);
   app.add_option("--bad-release", arguments.bad_releases, "release_id=share of units on which it fails")
       ->group(behaviour);
+  app.add_option("--bad-diagnostic", arguments.bad_diagnostics,
+                 "release_id/diagnostic=share[:failed|timeout|error|hangs]; both names may end with *")
+      ->group(behaviour);
+  app.add_option("--diagnostic-time", arguments.diagnostic_time)->capture_default_str()->group(behaviour);
   app.add_option("--update-time", arguments.update_time)->capture_default_str()->group(behaviour);
   app.add_option("--flap", sim.behaviour.flap, "share of units that lose their connection again and again")
       ->check(share)

@@ -7,6 +7,7 @@
 #include "common/crypto/dsse.h"
 #include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
+#include "common/crypto/signed_metadata.h"
 #include "common/status/status.h"
 
 namespace tandem::fleetsim {
@@ -84,6 +85,24 @@ absl::StatusOr<PlaneIndexes> FindPlanes(const release::v1::Assignment& assignmen
   return planes;
 }
 
+// What is signed for one unit.
+template <typename Document>
+absl::StatusOr<Document> ReadSigned(const std::string& envelope, const UnitIdentity& unit, bool verify,
+                                    Catalog& catalog,
+                                    absl::StatusOr<Signed<Document>> (*open)(std::string_view, const TrustedKeys&)) {
+  Document document;
+  if (verify) {
+    ASSIGN_OR_RETURN(const TrustedKeys* const keys, catalog.Keys(unit.name_space));
+    ASSIGN_OR_RETURN(Signed<Document> opened, open(envelope, *keys));
+    document = std::move(opened.document);
+  } else {
+    ASSIGN_OR_RETURN(const DsseEnvelope parsed, ParseDsse(envelope));
+    if (!document.ParseFromString(parsed.payload)) return absl::InvalidArgumentError("the document cannot be read");
+  }
+  if (document.unit_id() != unit.unit_id) return absl::PermissionDeniedError("it is for another unit");
+  return document;
+}
+
 }  // namespace
 
 absl::StatusOr<Order> ReadOrder(const cm::DesiredDocuments& documents, const UnitIdentity& unit, absl::Time now,
@@ -115,6 +134,17 @@ absl::StatusOr<Order> ReadOrder(const cm::DesiredDocuments& documents, const Uni
   memory.release_list_version =
       std::max(memory.release_list_version, static_cast<uint32_t>(accepted.release_list_version));
   return order;
+}
+
+absl::StatusOr<release::v1::Verdict> ReadVerdict(const std::string& envelope, const UnitIdentity& unit, bool verify,
+                                                 Catalog& catalog) {
+  return ReadSigned<release::v1::Verdict>(envelope, unit, verify, catalog, OpenVerdict);
+}
+
+absl::StatusOr<release::v1::DiagnosticCommand> ReadDiagnosticCommand(const std::string& envelope,
+                                                                     const UnitIdentity& unit, bool verify,
+                                                                     Catalog& catalog) {
+  return ReadSigned<release::v1::DiagnosticCommand>(envelope, unit, verify, catalog, OpenDiagnosticCommand);
 }
 
 PlaneIndexes Merged(const PlaneIndexes& runs, const PlaneIndexes& order) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cm/trust/verifier.h"
+#include "tandem/release/v1/diagnostic.pb.h"
 #include "tools/fleet-sim/catalog.h"
 
 namespace tandem::fleetsim {
@@ -54,6 +55,15 @@ struct Order {
 // otherwise the documents are taken for genuine, which is faster.
 absl::StatusOr<Order> ReadOrder(const cm::DesiredDocuments& documents, const UnitIdentity& unit, absl::Time now,
                                 bool verify, Catalog& catalog, UnitMemory& memory);
+
+// The fleet's word on a provisional update, for this unit. `verify`: with its signature.
+absl::StatusOr<release::v1::Verdict> ReadVerdict(const std::string& envelope, const UnitIdentity& unit, bool verify,
+                                                 Catalog& catalog);
+
+// The same of an order to run a diagnostic.
+absl::StatusOr<release::v1::DiagnosticCommand> ReadDiagnosticCommand(const std::string& envelope,
+                                                                     const UnitIdentity& unit, bool verify,
+                                                                     Catalog& catalog);
 
 // Planes that `order` names get its releases, the others stay.
 PlaneIndexes Merged(const PlaneIndexes& runs, const PlaneIndexes& order);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "cm/cloud/unit_session.h"
+#include "common/crypto/sha256.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
 #include "tools/fleet-sim/counting_outbox.h"
@@ -51,13 +53,12 @@ class SimUnit::Awake : public MqttPublisher {
                   .heartbeat = world_.options.heartbeat},
                  world_.clock, outbox_, *this) {
     session_.SetCallbacks({.desired = [this](cm::DesiredDocuments documents) { TakeDesired(documents); },
-                           .verdict = [this](const unit::v1::Verdict& verdict) { TakeVerdict(verdict); },
+                           .verdict = [this](const std::string& envelope) { TakeVerdict(envelope); },
+                           .diagnostic = [this](const std::string& envelope) { TakeDiagnostic(envelope); },
                            .key_sets =
                                [this](const std::vector<std::string>& key_sets) {
                                  ++world_.figures.key_sets;
-                                 if (world_.catalog.first_key_set.empty() && !key_sets.empty()) {
-                                   world_.catalog.first_key_set = key_sets.front();
-                                 }
+                                 world_.catalog.TakeKeySets(key_sets);
                                },
                            .unreadable = [this](const absl::Status&) { ++world_.figures.unreadable; }});
     session_.PublishReported(MakeReported()).IgnoreError();
@@ -74,12 +75,13 @@ class SimUnit::Awake : public MqttPublisher {
   void Mute(bool muted) { muted_ = muted; }
   void MutePresence(bool muted) { presence_muted_ = muted; }
 
-  bool busy() const { return update_.has_value() || outbox_.size() > 0 || !delayed_.empty(); }
+  bool busy() const { return update_.has_value() || outbox_.size() > 0 || !delayed_.empty() || !diagnostics_.empty(); }
 
   absl::Duration NextDue() const {
     absl::Duration due = session_.NextDue();
     if (update_.has_value()) due = std::min(due, update_->due);
     for (const Delayed& delayed : delayed_) due = std::min(due, delayed.due);
+    for (const Diagnostic& diagnostic : diagnostics_) due = std::min(due, diagnostic.due);
     return due;
   }
 
@@ -94,6 +96,7 @@ class SimUnit::Awake : public MqttPublisher {
       }
     }
     while (update_.has_value() && update_->due <= now) TakeStep();
+    AnswerDiagnostics(now);
     session_.Tick();
   }
 
@@ -118,6 +121,12 @@ class SimUnit::Awake : public MqttPublisher {
     size_t next = 0;
     absl::Duration due;
     bool waits_for_verdict = false;
+  };
+  struct Diagnostic {
+    absl::Duration due;
+    std::string run_id;
+    std::string triggered_by;
+    unit::v1::DiagnosticResult result;
   };
   struct Delayed {
     absl::Duration due;
@@ -326,11 +335,122 @@ class SimUnit::Awake : public MqttPublisher {
     update_->due = world_.clock.Monotonic();
   }
 
-  void TakeVerdict(const unit::v1::Verdict& verdict) {
+  void TakeVerdict(const std::string& envelope) {
     if (!update_.has_value() || !update_->waits_for_verdict) return;
-    if (verdict.attempt() != update_->order.attempt) return;
-    Continue(Behaviour::AfterVerdict(verdict.verified()));
+    const uint64_t sequence = unit_.memory_.sequence;
+    const bool verify = world_.behaviour.Share("verify verdict", unit_.number_, sequence) < world_.options.verify_share;
+    if (verify) ++world_.figures.verified;
+    const absl::StatusOr<release::v1::Verdict> verdict =
+        ReadVerdict(envelope, world_.IdentityOf(unit_.number_), verify, world_.catalog);
+    if (!verdict.ok()) {
+      ++world_.figures.refused;
+      LogWarning("a unit refuses its verdict",
+                 {{"unit", world_.UnitId(unit_.number_)}, {"reason", ToPersonText(verdict.status())}});
+      return;
+    }
+    if (verdict->attempt() != update_->order.attempt) return;
+    Continue(Behaviour::AfterVerdict(verdict->verified()));
     while (update_.has_value() && update_->due <= world_.clock.Monotonic()) TakeStep();
+  }
+
+  // What it runs, or has on trial.
+  const KnownRelease* RunningRelease(const std::string& digest) const {
+    const ReleaseIndex index = world_.catalog.Find(digest);
+    const bool runs = std::ranges::find(unit_.memory_.runs, index) != unit_.memory_.runs.end();
+    const bool on_trial = update_.has_value() && update_->waits_for_verdict &&
+                          std::ranges::find(update_->target, index) != update_->target.end();
+    return index != 0 && (runs || on_trial) ? &world_.catalog.at(index) : nullptr;
+  }
+
+  void TakeDiagnostic(const std::string& envelope) {
+    const uint64_t count = ++unit_.diagnostics_;
+    const bool verify = world_.behaviour.Share("verify diagnostic", unit_.number_, count) < world_.options.verify_share;
+    if (verify) ++world_.figures.verified;
+    const absl::StatusOr<release::v1::DiagnosticCommand> command =
+        ReadDiagnosticCommand(envelope, world_.IdentityOf(unit_.number_), verify, world_.catalog);
+    if (!command.ok()) {
+      ++world_.figures.refused;
+      LogWarning("a unit refuses an order for a diagnostic",
+                 {{"unit", world_.UnitId(unit_.number_)}, {"reason", ToPersonText(command.status())}});
+      return;
+    }
+    const bool runs_already = std::ranges::any_of(diagnostics_, [&](const Diagnostic& it) {
+      return it.run_id == command->run_id() && it.result.diagnostic() == command->diagnostic();
+    });
+    if (runs_already) return;
+    ++world_.figures.diagnostics;
+    Diagnostic diagnostic{
+        .due = world_.clock.Monotonic(), .run_id = command->run_id(), .triggered_by = command->triggered_by()};
+    diagnostic.result.set_diagnostic(command->diagnostic());
+    diagnostic.result.set_release_digest(HexEncode(command->release_digest()));
+    diagnostic.result.set_boot_id(BootId());
+    const KnownRelease* const release = RunningRelease(command->release_digest());
+    const bool known = release != nullptr && std::ranges::any_of(release->document.diagnostics(), [&](const auto& it) {
+                         return it.name() == command->diagnostic();
+                       });
+    if (!known) {
+      diagnostic.result.set_outcome("error");
+      diagnostic.result.set_reason("the unit does not run such a release with such a diagnostic");
+      ++world_.figures.diagnostics_failed;
+      diagnostics_.push_back(std::move(diagnostic));
+      return AnswerDiagnostics(world_.clock.Monotonic());
+    }
+    const DiagnosticOf run{.unit = unit_.number_,
+                           .run_id = command->run_id(),
+                           .release_id = release->document.release_id(),
+                           .diagnostic = command->diagnostic()};
+    const absl::Duration took = world_.behaviour.TimeOf(run);
+    diagnostic.due += took;
+    if (!SetOutcome(world_.behaviour.OutcomeOf(run), took, diagnostic.result)) return;
+    diagnostics_.push_back(std::move(diagnostic));
+  }
+
+  // False: no answer will come.
+  bool SetOutcome(DiagnosticOutcome outcome, absl::Duration took, unit::v1::DiagnosticResult& result) {
+    unit::v1::Measurement& measurement = *result.add_measurements();
+    measurement.set_name("latency");
+    measurement.set_unit("ms");
+    measurement.set_max(1000);
+    measurement.set_value(absl::ToDoubleMilliseconds(took));
+    result.set_duration_ms(absl::ToDoubleMilliseconds(took));
+    ++(outcome == DiagnosticOutcome::kPassed  ? world_.figures.diagnostics_passed
+       : outcome == DiagnosticOutcome::kHangs ? world_.figures.diagnostics_hanging
+                                              : world_.figures.diagnostics_failed);
+    switch (outcome) {
+      case DiagnosticOutcome::kPassed:
+        result.set_outcome("passed");
+        result.set_reason(absl::StrCat("latency ", measurement.value(), " ms"));
+        return true;
+      case DiagnosticOutcome::kFailed:
+        measurement.set_value(measurement.value() + 1000);
+        result.set_outcome("failed");
+        result.set_reason(absl::StrCat("latency: ", measurement.value(), " ms is above the limit of 1000 ms"));
+        result.set_log_excerpt("loaded the model\nran the sample\ntoo slow");
+        return true;
+      case DiagnosticOutcome::kTimeout:
+        result.set_outcome("timeout");
+        result.set_reason("it did not end in time");
+        return true;
+      case DiagnosticOutcome::kError:
+        result.set_outcome("error");
+        result.set_reason("exit code 2: no such model");
+        return true;
+      case DiagnosticOutcome::kHangs:
+        break;
+    }
+    return false;
+  }
+
+  void AnswerDiagnostics(absl::Duration now) {
+    std::vector<Diagnostic> later;
+    for (Diagnostic& diagnostic : std::exchange(diagnostics_, {})) {
+      if (diagnostic.due > now) {
+        later.push_back(std::move(diagnostic));
+        continue;
+      }
+      session_.QueueDiagnosticResult(diagnostic.result, diagnostic.run_id, diagnostic.triggered_by).IgnoreError();
+    }
+    std::ranges::move(later, std::back_inserter(diagnostics_));
   }
 
   void End() {
@@ -347,6 +467,8 @@ class SimUnit::Awake : public MqttPublisher {
   uint64_t said_ = 0;
   std::optional<Update> update_;
   std::vector<Delayed> delayed_;
+  // Under way.
+  std::vector<Diagnostic> diagnostics_;
 };
 
 // --- SimUnit ---

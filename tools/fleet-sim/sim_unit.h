@@ -54,6 +54,8 @@ class SimUnit {
   const uint32_t number_;
   uint32_t epoch_ = 0;
   uint32_t boots_ = 1;
+  // Orders for diagnostics so far.
+  uint32_t diagnostics_ = 0;
   // Of the newest desired state; the same again says nothing new.
   uint64_t desired_hash_ = 0;
   // While it sleeps.

@@ -47,6 +47,11 @@ struct Figures {
   uint64_t superseded = 0;
   uint64_t silent = 0;
   uint64_t provisional = 0;
+  // Diagnostics that were ordered, by what became of them.
+  uint64_t diagnostics = 0;
+  uint64_t diagnostics_passed = 0;
+  uint64_t diagnostics_failed = 0;
+  uint64_t diagnostics_hanging = 0;
   // Units that are awake.
   uint64_t awake = 0;
   absl::Time last_order = absl::InfinitePast();

@@ -91,7 +91,9 @@ absl::Status Show(const google::protobuf::Message& message, const std::function<
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
 void AddFleetCommands(CLI::App& app);
-void AddUnitCommands(CLI::App& app);
+// Its group of commands.
+CLI::App& AddUnitCommands(CLI::App& app);
+void AddVerificationCommands(CLI::App& app, CLI::App& units);
 void AddReleaseCommands(CLI::App& app);
 void AddRolloutCommands(CLI::App& app);
 void AddAccessCommands(CLI::App& app);

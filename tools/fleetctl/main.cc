@@ -14,6 +14,8 @@ Examples:
   tandem-fleetctl rollout create --release gw-2 --name "gw 2" --watch
   tandem-fleetctl rollout watch 7                              live tree; exit code 0 when complete, 1 when aborted
   tandem-fleetctl rollout abort 7 --reason "reboots"           take it back
+  tandem-fleetctl verification --rollout 7                     units by diagnostics
+  tandem-fleetctl units rollback gw-17 --reason "rattles"      back to its last verified release
   tandem-fleetctl stops add --target 'region == "eu"' --reason "holidays"
   tandem-fleetctl units list --presence offline --json | jq .
 
@@ -41,9 +43,10 @@ int main(int argc, char** argv) {
   app.add_option("--key", options.key, "PEM file: its key");
   app.add_flag("--json", options.json, "print one JSON document");
   AddFleetCommands(app);
-  AddUnitCommands(app);
+  CLI::App& units = AddUnitCommands(app);
   AddReleaseCommands(app);
   AddRolloutCommands(app);
+  AddVerificationCommands(app, units);
   AddAccessCommands(app);
   AddCompletionCommand(app);
   try {

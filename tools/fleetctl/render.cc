@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/fleetctl/render_rollout.h"
+#include "tools/fleetctl/render_verification.h"
 
 namespace tandem::fleetctl {
 namespace {
@@ -52,6 +53,12 @@ std::string Size(uint64_t bytes) {
   return absl::StrCat(bytes, " ", kUnits[unit]);
 }
 
+std::string StateOf(const v1::Release& release) {
+  if (release.frozen()) return "frozen";
+  if (!release.listed()) return "not listed";
+  return release.verification().state().empty() ? "listed" : release.verification().state();
+}
+
 Table AttemptTable(const v1::UnitDetail& detail, const RenderOptions& options) {
   Table table({"ATTEMPT", "STATE", "ROLLOUT", "RING", "KIND", "TRY", "CHANGED", "REASON"});
   for (const v1::Attempt& attempt : detail.attempts()) {
@@ -82,6 +89,14 @@ std::string RenderFleet(const v1::FleetOverview& fleet, const RenderOptions& opt
       absl::StrCat(broker.connected() ? "connected to " : "not connected to ", Clean(broker.endpoint()),
                    broker.error().empty() ? "" : ": ", Clean(broker.error()));
   absl::StrAppend(&text, "broker: ", Painted(link, broker.connected() ? Paint::kPlain : Paint::kRed, options), "\n");
+  if (!fleet.guards().auto_rollback() || fleet.guards().streak() > 0 || fleet.storm_units() > 0) {
+    text += RenderGuards(fleet.guards(), options);
+  }
+  if (fleet.held_units() > 0) absl::StrAppend(&text, "units that operators hold back: ", fleet.held_units(), "\n");
+  for (const v1::Release& release : fleet.failed_releases()) {
+    absl::StrAppend(&text, Painted(absl::StrCat("release ", Clean(release.release_id())), Paint::kRed, options), " ",
+                    Clean(VerificationText(release.verification())), "\n");
+  }
   if (fleet.unpublished() > 0) {
     absl::StrAppend(&text, "orders that wait to be published: ", fleet.unpublished(), "\n");
   }
@@ -131,10 +146,17 @@ std::string RenderUnit(const v1::UnitDetail& detail, const RenderOptions& option
                   "order: ", unit.desired_sequence(), " given, ", unit.published_sequence(), " published, ",
                   unit.reported_sequence(), " accepted by the unit\n");
   if (unit.rollout() != 0) absl::StrAppend(&text, "in rollout: ", unit.rollout(), "\n");
-  Table planes({"PLANE", "RUNS", "ORDERED", "BEFORE"});
+  if (!unit.storm().empty()) {
+    absl::StrAppend(&text, Painted("stopped by the loop guard", Paint::kRed, options), ": ", Clean(unit.storm()),
+                    "\n  `tandem-fleetctl units hold ", Clean(unit.unit_id()),
+                    " --release --reason WHY` lets it have new releases again\n");
+  }
+  absl::StrAppend(&text, Line("held back", unit.held()));
+  Table planes({"PLANE", "RUNS", "ORDERED", "BEFORE", "VERIFIED"});
   for (const v1::PlaneState& plane : unit.planes()) {
     if (plane.current().empty() && plane.desired().empty() && plane.previous().empty()) continue;
-    planes.Add({plane.plane(), OrDash(plane.current()), OrDash(plane.desired()), OrDash(plane.previous())});
+    planes.Add(
+        {plane.plane(), OrDash(plane.current()), OrDash(plane.desired()), OrDash(plane.previous()), plane.verified()});
   }
   Table components({"COMPONENT", "VERSION", "SLOT", "CONFIRMED", "TRIAL", "ERROR"});
   for (const auto& component : detail.reported().components()) {
@@ -147,7 +169,8 @@ std::string RenderUnit(const v1::UnitDetail& detail, const RenderOptions& option
                 event.reason()});
   }
   return absl::StrCat(text, Below(planes, options), Below(components, options),
-                      Below(AttemptTable(detail, options), options), Below(events, options));
+                      Below(AttemptTable(detail, options), options),
+                      detail.runs().empty() ? "" : "\n" + RenderRuns(detail.runs(), options), Below(events, options));
 }
 
 std::string RenderReleases(const v1::ListReleasesResponse& releases, const RenderOptions& options) {
@@ -158,11 +181,8 @@ std::string RenderReleases(const v1::ListReleasesResponse& releases, const Rende
     for (const auto& component : release.components()) {
       components.push_back(absl::StrCat(component.component_type(), " ", component.version()));
     }
-    table.Add({release.release_id(),
-               release.frozen()   ? "frozen"
-               : release.listed() ? "listed"
-                                  : "not listed",
-               ShortDigest(release.digest()), absl::StrJoin(release.planes(), "+"), absl::StrJoin(components, ", "),
+    table.Add({release.release_id(), StateOf(release), ShortDigest(release.digest()),
+               absl::StrJoin(release.planes(), "+"), absl::StrJoin(components, ", "),
                TimeText(release.imported_at(), options), release.imported_by()});
   }
   return table.Text(options);
@@ -187,7 +207,17 @@ std::string RenderRelease(const v1::Release& release, const RenderOptions& optio
                absl::StrJoin(component.requirements(), ", "),
                component.security_version() == 0 ? "" : absl::StrCat(component.security_version())});
   }
-  return text + Below(table, options);
+  Table diagnostics({"DIAGNOSTIC", "CHECKS", "AFTER UPDATE", "TIME-OUT", "PLANES", "TARGET", "DESCRIPTION"});
+  for (const v1::DiagnosticDefinition& diagnostic : release.diagnostics()) {
+    diagnostics.Add({diagnostic.name(), diagnostic.kind(), diagnostic.run_after_ota() ? "yes" : "",
+                     absl::StrCat(diagnostic.timeout_secs(), "s"), absl::StrJoin(diagnostic.planes(), "+"),
+                     diagnostic.target(), diagnostic.description()});
+  }
+  if (const std::string verification = VerificationText(release.verification()); !verification.empty()) {
+    absl::StrAppend(&text, "verification: ", Clean(verification), "\n");
+  }
+  text += Line("goes back", absl::StrJoin(release.rollback_order(), ", then "));
+  return text + Below(table, options) + Below(diagnostics, options);
 }
 
 std::string RenderKeys(const v1::Keys& keys, const RenderOptions& options) {

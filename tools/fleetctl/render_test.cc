@@ -3,6 +3,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/fleetctl/render_rollout.h"
+#include "tools/fleetctl/render_verification.h"
 
 namespace tandem::fleetctl {
 namespace {
@@ -216,6 +217,75 @@ TEST(Table, CountsCharactersNotBytes) {
   EXPECT_EQ(table.Text(kPlain), "NAME  STATE\nKöln  x\nBonn  y\n");
   EXPECT_EQ(Shorten("Köln am Rhein", 5), "Köln…");
   EXPECT_EQ(Shorten("Köln", 4), "Köln");
+}
+
+v1::UnitVerification Verified(const std::string& unit, const std::string& state,
+                              const std::vector<std::pair<std::string, std::string>>& runs) {
+  v1::UnitVerification row;
+  row.set_unit_id(unit);
+  row.mutable_attempt()->set_state(state);
+  row.mutable_attempt()->set_kind("forward");
+  for (const auto& [diagnostic, outcome] : runs) {
+    v1::DiagnosticRun& run = *row.add_runs();
+    run.set_diagnostic(diagnostic);
+    run.set_state(outcome);
+  }
+  return row;
+}
+
+TEST(RenderTest, VerificationIsAGridOfUnitsByDiagnostics) {
+  v1::Verification grid;
+  grid.add_diagnostics("camera");
+  grid.add_diagnostics("inference");
+  *grid.add_units() = Verified("gw-1", "verifying", {{"camera", "passed"}, {"inference", "pending"}});
+  grid.mutable_units(0)->mutable_deadline()->set_seconds(1'800'000'000 + 42);
+  *grid.add_units() = Verified("gw-2", "verification_failed", {{"inference", "failed"}});
+  grid.mutable_release()->set_state("verification_failed");
+  grid.mutable_release()->set_failed(1);
+  grid.mutable_release()->set_verifying(1);
+  grid.mutable_release()->set_failed_unit("gw-2");
+  grid.mutable_release()->set_reason("inference: 412 ms");
+  EXPECT_EQ(RenderVerification(grid, kPlain),
+            "release: verification_failed: 0 verified, 1 verifying, 1 failed; first on unit gw-2: inference: 412 ms\n\n"
+            "UNIT  STATE                KIND     LEFT      camera  inference\n"
+            "gw-1  verifying            forward  42s left  passed  pending\n"
+            "gw-2  verification_failed  forward            -       failed\n");
+}
+
+TEST(RenderTest, RunsShowWhatWasMeasuredAndWhatCameTooLate) {
+  v1::UnitDetail detail;
+  v1::DiagnosticRun& run = *detail.add_runs();
+  run.set_diagnostic("inference");
+  run.set_state("timeout");
+  run.set_reason("no answer by its deadline");
+  run.set_late_outcome("passed");
+  unit::v1::Measurement& latency = *run.add_measurements();
+  latency.set_name("latency");
+  latency.set_value(12.5);
+  latency.set_unit("ms");
+  latency.set_max(200);
+  EXPECT_THAT(RenderRuns(detail.runs(), kPlain), HasSubstr("latency 12.5 ms (at most 200)"));
+  EXPECT_THAT(RenderRuns(detail.runs(), kPlain), HasSubstr("no answer by its deadline (too late: passed)"));
+}
+
+TEST(RenderTest, GuardsSayWhatStoppedThemAndHowItIsEnded) {
+  v1::Guards guards;
+  guards.set_limit(3);
+  guards.set_switched_on(true);
+  guards.set_auto_rollback(true);
+  guards.set_streak(2);
+  guards.add_streak_releases("r2");
+  guards.add_streak_releases("r3");
+  EXPECT_EQ(RenderGuards(guards, kPlain),
+            "automatic rollback: on\nverification failures in a row: 2 of 3 (r2, r3)\n"
+            "units that the loop guard stopped: 0\n");
+  guards.set_auto_rollback(false);
+  guards.mutable_disabled_until()->set_seconds(1'800'000'000);
+  guards.set_storm_units(1);
+  EXPECT_THAT(RenderGuards(guards, kPlain), HasSubstr("off until 2027-01-15 08:00: the storm guard"));
+  EXPECT_THAT(RenderGuards(guards, kPlain), HasSubstr("--presence storm"));
+  guards.set_switched_on(false);
+  EXPECT_THAT(RenderGuards(guards, kPlain), HasSubstr("switched off by an operator"));
 }
 
 }  // namespace

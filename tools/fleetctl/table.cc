@@ -53,8 +53,11 @@ std::string Painted(const std::string& text, Paint paint, const RenderOptions& o
 }
 
 Paint PaintOf(std::string_view state) {
-  static const std::set<std::string_view> kBad = {"failed", "aborted", "aborting", "abort", "revoked", "frozen"};
-  static const std::set<std::string_view> kGood = {"passed", "promoted", "complete", "promote", "online", "applied"};
+  static const std::set<std::string_view> kBad = {
+      "failed",  "aborted", "aborting", "abort", "revoked", "frozen", "verification_failed", "verification_storm",
+      "timeout", "error"};
+  static const std::set<std::string_view> kGood = {"passed", "promoted", "complete", "promote",
+                                                   "online", "applied",  "verified", "cleared"};
   static const std::set<std::string_view> kQuiet = {"pending", "queued", "superseded", "cancelled", "excluded"};
   if (kBad.contains(state)) return Paint::kRed;
   if (kGood.contains(state)) return Paint::kGreen;

@@ -88,7 +88,7 @@ Examples:
              });
 }
 
-void AddUnitCommands(CLI::App& app) {
+CLI::App& AddUnitCommands(CLI::App& app) {
   CLI::App* units = AddGroup(app, "units", "list, show, register and revoke units");
   auto& list = Own<ListOptions>();
   CLI::App* command = AddCommand(*units, "list", "units, by id", R"(
@@ -99,7 +99,7 @@ Examples:
                                  [&list](Client& client) { return ListUnits(client, list); });
   command->add_option("--filter", list.filter, "only these, as docs/targeting.md says");
   command->add_option("--presence", list.presence, "only these")
-      ->check(CLI::IsMember({"online", "offline", "stale", "revoked"}));
+      ->check(CLI::IsMember({"online", "offline", "stale", "revoked", "storm", "held"}));
   command->add_option("--limit", list.limit, "how many; 0: all")->capture_default_str();
 
   auto& id = Own<std::string>();
@@ -146,6 +146,7 @@ Examples:
   command->add_option("unit", revoked_id, "its id")->required();
   command->add_option("--reason", reason, "for the audit log")->required();
   command->add_flag("--undo", undo, "take the revocation back");
+  return *units;
 }
 
 }  // namespace tandem::fleetctl

@@ -40,6 +40,7 @@ struct DeployOptions {
   std::string password_file;
   std::string timeout = "1h";
   std::string verdict;
+  std::vector<std::string> signers;
   bool publish_only = false;
 };
 
@@ -83,10 +84,12 @@ class Inbox {
 // The least a cloud does for one unit: hears it out, acknowledges, answers a provisional report, and knows the end.
 class Deployment {
  public:
-  Deployment(Assignment assignment, std::vector<Release> releases, std::string verdict, MqttClient& client)
+  Deployment(Assignment assignment, std::vector<Release> releases, std::string verdict, std::vector<PrivateKey> signers,
+             MqttClient& client)
       : assignment_(std::move(assignment)),
         releases_(std::move(releases)),
         verdict_(std::move(verdict)),
+        signers_(std::move(signers)),
         topics_(assignment_.namespace_(), assignment_.unit_id()),
         client_(client) {}
 
@@ -197,12 +200,17 @@ class Deployment {
       return std::nullopt;
     }
     Tell("provisional", "verdict: " + verdict_);
-    unit::v1::Verdict verdict;
+    release::v1::Verdict verdict;
+    verdict.set_namespace_(assignment_.namespace_());
+    verdict.set_unit_id(assignment_.unit_id());
+    SetTime(verdict.mutable_issued_at(), absl::Now());
     verdict.set_sequence(assignment_.sequence());
     verdict.set_attempt(assignment_.attempt());
     verdict.set_verified(verdict_ == "verified");
     verdict.set_reason("by tandem-release deploy");
-    Send(topics_.verdict, kVerdictMessage, verdict);
+    const absl::StatusOr<std::string> sealed = SealDocument(verdict, kVerdictType, signers_);
+    if (!sealed.ok()) return sealed.status();
+    Send(topics_.verdict, kVerdictMessage, *sealed);
     return std::nullopt;
   }
 
@@ -231,9 +239,12 @@ class Deployment {
 
   void Send(const std::string& topic, const char* type, const google::protobuf::Message& payload) {
     absl::StatusOr<std::string> json = MessageToJson(payload);
-    if (!json.ok()) return;
+    if (json.ok()) Send(topic, type, *json);
+  }
+
+  void Send(const std::string& topic, const char* type, const std::string& json) {
     absl::StatusOr<std::string> text =
-        EncodeMessage({.msg_id = NewMessageId(), .type = type, .ts = absl::Now(), .payload = *json});
+        EncodeMessage({.msg_id = NewMessageId(), .type = type, .ts = absl::Now(), .payload = json});
     // What gets lost is asked for again: the unit repeats until it is acknowledged.
     if (text.ok()) client_.Publish({.topic = topic, .payload = *text}).IgnoreError();
   }
@@ -241,6 +252,7 @@ class Deployment {
   const Assignment assignment_;
   const std::vector<Release> releases_;
   const std::string verdict_;
+  const std::vector<PrivateKey> signers_;
   const UnitTopics topics_;
   MqttClient& client_;
   std::set<std::string> seen_;
@@ -311,6 +323,7 @@ absl::Status Deploy(const DeployOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<Release> releases, ReadReleases(documents));
   ASSIGN_OR_RETURN(const absl::Duration timeout, ParseDurationText(options.timeout));
   ASSIGN_OR_RETURN(MqttOptions mqtt, MqttOptionsFrom(options));
+  ASSIGN_OR_RETURN(std::vector<PrivateKey> signers, LoadPrivateKeys(options.signers));
   const absl::Time deadline = absl::Now() + timeout;
   const UnitTopics topics(assignment.namespace_(), assignment.unit_id());
 
@@ -334,7 +347,7 @@ absl::Status Deploy(const DeployOptions& options) {
             << assignment.unit_id() << std::endl;
   if (options.publish_only) return absl::OkStatus();
 
-  Deployment deployment(assignment, releases, options.verdict, *client);
+  Deployment deployment(assignment, releases, options.verdict, std::move(signers), *client);
   for (;;) {
     const std::optional<MqttMessage> message = inbox.Take(deadline);
     if (!message.has_value()) {
@@ -365,8 +378,11 @@ sequence before with another release, or did not finish in time: the last line s
   deploy->add_option("--username", options.username, "at the broker");
   deploy->add_option("--password-file", options.password_file, "file with the password");
   deploy->add_option("--timeout", options.timeout, "how long to watch, such as 30m")->capture_default_str();
+  CLI::Option* const signers =
+      deploy->add_option("--key", options.signers, "private assignment keys that sign the verdict");
   deploy->add_option("--verdict", options.verdict, "answer to a provisional report (commit_on: verified)")
-      ->check(CLI::IsMember({"verified", "rejected"}));
+      ->check(CLI::IsMember({"verified", "rejected"}))
+      ->needs(signers);
   deploy->add_flag("--publish-only", options.publish_only, "do not watch the unit");
 }
 

@@ -19,6 +19,7 @@
 #include "common/net/message_envelope.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
+#include "fleet/rollout/targeting.h"
 #include "tandem/config/v1/release_spec.pb.h"
 #include "tandem/release/v1/release.pb.h"
 #include "tools/release/command.h"
@@ -92,9 +93,28 @@ absl::Status AddComponent(const SpecComponent& spec, const std::string& spec_fol
   return absl::OkStatus();
 }
 
+// With the line of the one that is wrong.
+absl::Status AddDiagnostics(const ReleaseSpec& spec, const ConfigLines& lines, Release& release) {
+  for (int i = 0; i < spec.diagnostics_size(); ++i) {
+    const release::v1::Diagnostic& diagnostic = spec.diagnostics(i);
+    const std::string path = absl::StrCat("diagnostics[", i, "]");
+    *release.add_diagnostics() = diagnostic;
+    RETURN_IF_ERROR(Annotate(CheckRelease(release), lines.Of(path)));
+    const std::string where = absl::StrCat(lines.Of(path + ".check"), ": diagnostic \"", diagnostic.name(), "\"");
+    release::v1::Probe named = diagnostic.check();
+    named.set_name(diagnostic.name());
+    RETURN_IF_ERROR(Annotate(cm::CheckProbes({named}), where));
+    if (diagnostic.target().empty()) continue;
+    RETURN_IF_ERROR(Annotate(fleet::TargetExpression::Parse(diagnostic.target()).status(), lines.Of(path + ".target")));
+  }
+  *release.mutable_rollback() = spec.rollback();
+  return Annotate(CheckRelease(release), lines.Of("rollback"));
+}
+
 absl::Status Create(const CreateOptions& options) {
   ReleaseSpec spec;
-  RETURN_IF_ERROR(LoadYamlFile(options.spec, spec));
+  ConfigLines lines;
+  RETURN_IF_ERROR(LoadYamlFile(options.spec, spec, &lines));
   RETURN_IF_ERROR(Require(options.spec, spec, {"namespace", "release_id", "components"}));
   RETURN_IF_ERROR(Annotate(CheckTopicLevel(spec.release_id(), "release_id"), options.spec));
   ASSIGN_OR_RETURN(const std::vector<PrivateKey> keys, LoadPrivateKeys(options.keys));
@@ -120,6 +140,7 @@ absl::Status Create(const CreateOptions& options) {
   }
   *release.mutable_health()->mutable_probes() = spec.probes();
   RETURN_IF_ERROR(Annotate(CheckRelease(release), options.spec));
+  RETURN_IF_ERROR(AddDiagnostics(spec, lines, release));
   // What a unit could not run is refused here, not there.
   RETURN_IF_ERROR(Annotate(cm::CheckProbes({spec.probes().begin(), spec.probes().end()}), options.spec));
   ASSIGN_OR_RETURN(const std::string envelope, SealDocument(release, kReleaseType, keys));
@@ -237,6 +258,8 @@ Example spec (gateway.yaml):
     - {component_type: maps, plane: model, version: "8", file: maps.tar.zst}
   probes:
     - {name: web, http: {url: "http://127.0.0.1/health"}, grace: 10s, successes_needed: 3}
+  diagnostics:
+    - {name: inference, run_after_ota: true, check: {exec: {command: [/usr/lib/acme/check-inference]}}}
 Example:
   tandem-release create --spec gateway.yaml --out site --key release-1.pem
 Writes site/artifacts/<sha256> and site/releases/<release_id>.json; base URL of the assignment: where `site` is served.)",

@@ -17,7 +17,9 @@
 #include "cm/cloud/mqtt_bridge.h"
 #include "cm/trust/verifier.h"
 #include "common/crypto/desired_documents.h"
+#include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
+#include "common/crypto/signed_metadata.h"
 #include "common/process/run_command.h"
 #include "common/storage/file_system.h"
 #include "nlohmann/json.hpp"
@@ -215,6 +217,53 @@ TEST_F(ReleaseToolTest, KeysRotate) {
   EXPECT_THAT(Fails("verify @/assignment.json --key-set @/keys.json @/keys2.json"), HasSubstr("role assignment"));
 }
 
+TEST_F(ReleaseToolTest, DiagnosticsAreSignedWithTheRelease) {
+  Write("spec.yaml", R"(namespace: acme
+release_id: gw-4
+components: [{component_type: maps, version: 9, file: maps.bin, plane: model}]
+diagnostics:
+  - name: inference
+    run_after_ota: true
+    timeout_secs: 120
+    target: region == "eu"
+    check: {exec: {command: [/usr/lib/acme/check], parameters: {limit_ms: "40"}, measurement: latency, threshold: {max: 40}}}
+  - {name: camera, check: {device: {path: /dev/video0, min_bytes: 1000}}}
+rollback: {order: [model]}
+)");
+  Ok("create --spec @/spec.yaml --out @/site --key @/rel1.pem");
+  const nlohmann::json inspected = nlohmann::json::parse(Ok("inspect @/site/releases/gw-4.json --json"));
+  const std::string text = inspected.dump();
+  EXPECT_THAT(text, HasSubstr("\"limit_ms\":\"40\""));
+  EXPECT_THAT(text, HasSubstr("/dev/video0"));
+}
+
+TEST_F(ReleaseToolTest, TheExampleOfThePageMakesARelease) {
+  Write("spec.yaml", *FileSystem::Real().ReadFile(TANDEM_EXAMPLE_DIAGNOSTICS));
+  Write("detector.bin", "a model");
+  Ok("create --spec @/spec.yaml --out @/site --key @/rel1.pem");
+}
+
+TEST_F(ReleaseToolTest, ADiagnosticThatCannotWorkIsRefusedWithItsLine) {
+  const std::string head =
+      "namespace: acme\nrelease_id: gw-5\ncomponents: [{component_type: maps, version: 9, file: maps.bin}]\n";
+  const auto refused = [&](const std::string& yaml) {
+    Write("spec.yaml", head + yaml);
+    return Fails("create --spec @/spec.yaml --out @/site --key @/rel1.pem");
+  };
+  EXPECT_THAT(refused("diagnostics:\n  - {name: good, check: {memory: {min_available_bytes: 1}}}\n"
+                      "  - {name: web, check: {http: {url: nowhere}}}\n"),
+              testing::AllOf(HasSubstr("spec.yaml:6: diagnostic \"web\""), HasSubstr("http.url must begin with http")));
+  EXPECT_THAT(refused("diagnostics:\n  - {name: slow, timeout_secs: 301, check: {device: {path: /dev/x}}}\n"),
+              testing::AllOf(HasSubstr("spec.yaml:5"), HasSubstr("at most 300")));
+  EXPECT_THAT(refused("diagnostics:\n  - name: none\n"), HasSubstr("it checks nothing"));
+  EXPECT_THAT(refused("diagnostics:\n  - {name: gate, check: {grace: 5s, device: {path: /dev/x}}}\n"),
+              HasSubstr("only gates use"));
+  EXPECT_THAT(refused("diagnostics:\n  - name: eu\n    target: region =\n    check: {device: {path: /dev/x}}\n"),
+              HasSubstr("spec.yaml:6"));
+  EXPECT_THAT(refused("rollback: {order: [model]}\n"),
+              testing::AllOf(HasSubstr("spec.yaml:4"), HasSubstr("rollback.order")));
+}
+
 TEST_F(ReleaseToolTest, AReleaseIsNotOverwritten) {
   EXPECT_THAT(Fails("create --spec @/spec.yaml --out @/site"), HasSubstr("immutable"));
 }
@@ -270,7 +319,7 @@ class DeployTest : public ReleaseToolTest {
     unit_ = *cm::MqttBridge::Create(loop_, FileSystem::Real(), Clock::Real(), options);
     cm::CloudCallbacks callbacks;
     callbacks.desired = [this](cm::DesiredDocuments documents) { desired_.push_back(std::move(documents)); };
-    callbacks.verdict = [this](const unit::v1::Verdict& verdict) { verdicts_.push_back(verdict); };
+    callbacks.verdict = [this](const std::string& envelope) { verdicts_.push_back(envelope); };
     ASSERT_TRUE(unit_->Start(callbacks).ok());
   }
   void Say(const std::string& state, const std::string& reason) {
@@ -301,7 +350,7 @@ class DeployTest : public ReleaseToolTest {
   EventLoop loop_{Clock::Real()};
   std::unique_ptr<cm::MqttBridge> unit_;
   std::vector<cm::DesiredDocuments> desired_;
-  std::vector<unit::v1::Verdict> verdicts_;
+  std::vector<std::string> verdicts_;
   Command command_;
   std::thread thread_;
   absl::StatusOr<CommandResult> result_ = absl::UnknownError("runs");
@@ -371,12 +420,18 @@ TEST_F(DeployTest, EndsWithOneWhenTheUnitHadThisSequenceBeforeWithAnotherRelease
 
 TEST_F(DeployTest, AnswersAProvisionalReport) {
   StartUnit();
-  Deploy("--timeout 30s --verdict verified");
+  EXPECT_EQ(Run("deploy --broker mqtt://localhost:1 --from @/b.tar --verdict verified").exit_code, 2);
+  Deploy(absl::StrCat("--timeout 30s --verdict verified --key ", folder_, "/online.pem"));
   ASSERT_TRUE(RunUntil([this] { return !desired_.empty(); }));
   ASSERT_TRUE(unit_->QueueProvisional(Applied()).ok());
   ASSERT_TRUE(RunUntil([this] { return !verdicts_.empty(); }));
-  EXPECT_TRUE(verdicts_[0].verified());
-  EXPECT_EQ(verdicts_[0].sequence(), 7u);
+  const auto keys = TrustedKeys::FromFirst(*FileSystem::Real().ReadFile(folder_ + "/keys.json"), "acme");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  const auto verdict = OpenVerdict(verdicts_[0], *keys);
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  EXPECT_TRUE(verdict->document.verified());
+  EXPECT_EQ(verdict->document.unit_id(), "gw");
+  EXPECT_EQ(verdict->document.sequence(), 7u);
   ASSERT_TRUE(unit_->QueueApplied(Applied()).ok());
   EXPECT_EQ(Finish().exit_code, 0);
 }

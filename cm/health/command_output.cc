@@ -1,0 +1,143 @@
+#include "cm/health/command_output.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr absl::string_view kMeasure = "measure ";
+constexpr absl::string_view kReason = "reason ";
+
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
+
+std::string Cut(absl::string_view text, size_t limit) { return ValidUtf8({text.data(), std::min(text.size(), limit)}); }
+
+// "NAME VALUE [UNIT]"
+std::optional<ProbeMeasurement> ParseMeasurement(absl::string_view line) {
+  const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  if (words.size() < 2 || words.size() > 3) return std::nullopt;
+  ProbeMeasurement measurement{.name = Cut(words[0], kMaxMeasurementName)};
+  if (!absl::SimpleAtod(words[1], &measurement.value) || !std::isfinite(measurement.value)) return std::nullopt;
+  if (words.size() == 3) measurement.unit = Cut(words[2], kMaxMeasurementName);
+  return measurement;
+}
+
+// How many bytes the character at `at` has; 0: it is none.
+size_t CharacterAt(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(at);
+  if (first < 0x80) return first >= 0x20 || first == '\n' || first == '\t' ? 1 : 0;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || at + length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned char second = byte(at + 1);
+  // Longer than needed, half of a pair, or beyond the last one.
+  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
+  if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
+  return length;
+}
+
+std::vector<absl::string_view> Words(std::string_view text) {
+  return absl::StrSplit(View(text), absl::ByAnyChar(" \t\r\n,;:()[]{}"), absl::SkipEmpty());
+}
+
+}  // namespace
+
+CommandOutput ParseCommandOutput(std::string_view output) {
+  CommandOutput result;
+  for (absl::string_view line : absl::StrSplit(View(output), '\n')) {
+    if (absl::ConsumePrefix(&line, kReason)) {
+      result.reason = Cut(absl::StripAsciiWhitespace(line), kMaxReason);
+    } else if (absl::ConsumePrefix(&line, kMeasure) && result.measurements.size() < kMaxMeasurements) {
+      if (auto measurement = ParseMeasurement(absl::StripAsciiWhitespace(line)); measurement.has_value()) {
+        result.measurements.push_back(*std::move(measurement));
+      }
+    }
+  }
+  return result;
+}
+
+std::string LogExcerpt(std::string_view text) {
+  std::string kept;
+  for (const absl::string_view line : absl::StrSplit(View(text), '\n')) {
+    if (absl::StartsWith(line, kMeasure) || absl::StartsWith(line, kReason)) continue;
+    absl::StrAppend(&kept, line, "\n");
+  }
+  while (!kept.empty() && kept.back() == '\n') kept.pop_back();
+  if (kept.size() > kMaxLogExcerpt) {
+    kept.erase(0, kept.size() - kMaxLogExcerpt);
+    const size_t line_end = kept.find('\n');
+    if (line_end != std::string::npos && line_end < kMaxLogExcerpt / 2) kept.erase(0, line_end + 1);
+  }
+  return ValidUtf8(kept);
+}
+
+std::string ValidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = CharacterAt(text, at);
+    length == 0 ? valid.push_back('?') : void(valid.append(text.substr(at, length)));
+    at += std::max<size_t>(length, 1);
+  }
+  return valid;
+}
+
+std::optional<double> FirstNumber(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool sign = (text[i] == '-' || text[i] == '+') && i + 1 < text.size();
+    if (!std::isdigit(static_cast<unsigned char>(text[sign ? i + 1 : i]))) continue;
+    return std::strtod(std::string(text.substr(i, 64)).c_str(), nullptr);
+  }
+  return std::nullopt;
+}
+
+std::string LastLine(std::string_view text) {
+  const absl::string_view stripped = absl::StripTrailingAsciiWhitespace(View(text));
+  const size_t end = stripped.rfind('\n');
+  return Cut(end == absl::string_view::npos ? stripped : stripped.substr(end + 1), kMaxReason);
+}
+
+absl::Status CompareWithGolden(std::string_view answer, std::string_view golden, double tolerance, double& worst) {
+  worst = 0;
+  if (answer == golden) return absl::OkStatus();
+  if (tolerance <= 0) {
+    const size_t common = std::min(answer.size(), golden.size());
+    size_t at = 0;
+    while (at < common && answer[at] == golden[at]) ++at;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the answer (", answer.size(), " bytes) differs from the golden one (", golden.size(), " bytes) at byte ", at));
+  }
+  const std::vector<absl::string_view> given = Words(answer);
+  const std::vector<absl::string_view> wanted = Words(golden);
+  if (given.size() != wanted.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the answer has ", given.size(), " values, the golden one ", wanted.size()));
+  }
+  absl::Status result;
+  for (size_t i = 0; i < given.size(); ++i) {
+    double value = 0;
+    double expected = 0;
+    const bool numbers = absl::SimpleAtod(given[i], &value) && absl::SimpleAtod(wanted[i], &expected);
+    const double difference = numbers ? std::abs(value - expected) : 0;
+    if (numbers && std::isfinite(difference)) worst = std::max(worst, difference);
+    // Written so that what is no number does not pass.
+    if (given[i] == wanted[i] || (numbers && difference <= tolerance) || !result.ok()) continue;
+    result = absl::FailedPreconditionError(absl::StrCat("value ", i + 1, " of the answer is ", Cut(given[i], 40),
+                                                        ", the golden one ", Cut(wanted[i], 40)));
+  }
+  return result;
+}
+
+}  // namespace tandem::cm
