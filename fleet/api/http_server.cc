@@ -240,7 +240,7 @@ absl::Status HttpServer::Impl::Events(const httplib::Request& request, const Cal
       "text/event-stream", [this, stream](size_t /*offset*/, httplib::DataSink& sink) {
         std::string text;
         if (!stream->greeted) {
-          text = HelloEvent();
+          text = HelloEvent(absl::Now());
           stream->greeted = true;
         } else {
           const auto changed = stream->subscription->Next(kKeepAliveEvery);

@@ -183,6 +183,11 @@ TEST_F(ServerTest, GrpcAndHttpGiveTheSameAnswers) {
     for (const auto& [name, value] : fields) {
       if (absl::StrReplaceAll({{absl::StrCat("{", name, "}"), value}}, &path) > 0) routed.fields[name] = value;
     }
+    // It wants to know whose.
+    if (route.method == "GetVerification") {
+      path += "?rollout=1";
+      routed.fields["rollout"] = "1";
+    }
     const auto request = FindMethod(route.method)->make_request();
     ASSERT_TRUE(FillRequest(routed, "", *request).ok());
     std::string bytes;

@@ -16,6 +16,7 @@ test("fleet: numbers, versions of each plane, rollouts and stops", async () => {
     "No unit runs a known release here",
     "globex",
     "mqtt://broker:1883",
+    "❄",
   ])
     await page.sees(text);
   await picture("fleet");

@@ -62,6 +62,12 @@ test("verification: a grid of units and diagnostics with signs, deadlines that c
   await picture("verification");
 });
 
+test("verification: deadlines count by the controller's clock, however wrong this computer's is", async () => {
+  server.clockAhead = 60;
+  await signIn("#/verification");
+  await page.until(() => /^1:\d\d$/.test(document.querySelector(".cell time")?.innerText ?? ""));
+});
+
 test("verification: a result opens with its measurements and its log", async () => {
   await signIn("#/verification");
   await page.click("gw-00017, inference: failed", "button");

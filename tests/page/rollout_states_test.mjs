@@ -122,7 +122,7 @@ test("a needed reason is needed; Esc closes; an answer that says no stays to be 
   await confirm("Abort the rollout");
   assert.equal(server.calls.length, 0);
   await page.press("Escape");
-  await page.until(() => !document.querySelector("dialog[open]"));
+  await page.until(() => !document.querySelector("dialog"));
   server.answers["POST /v1/rollouts/7/change"] = new ApiFault(
     409,
     "ABORTED",

@@ -50,6 +50,8 @@ export class StandIn {
   delayMs = 0;
   // What everybody gets for an answer, if anything.
   refusal = undefined;
+  // Seconds by which the controller's clock is ahead.
+  clockAhead = 0;
   // No events while true.
   deaf = false;
   #streams = new Set();
@@ -96,7 +98,7 @@ export class StandIn {
     if (url.pathname === "/v1/events") {
       if (this.deaf) return fault(429, "RESOURCE_EXHAUSTED", "this controller already has 64 event streams");
       response.writeHead(200, { "Content-Type": "text/event-stream" });
-      response.write("event: hello\ndata: {}\n\n");
+      response.write(`event: hello\ndata: ${JSON.stringify({ now: Date.now() / 1000 + this.clockAhead })}\n\n`);
       this.#streams.add(response);
       request.on("close", () => this.#streams.delete(response));
       return;

@@ -2,6 +2,7 @@
 // they show. While it is away, everything counts as changed every ten seconds.
 import { useEffect, useState } from "preact/hooks";
 import { authorization, errorOf, noteRefusal } from "./api";
+import { setControllerTime } from "./clock";
 
 export type LiveState = { live: boolean; reason: string; retryAt: number };
 
@@ -148,8 +149,9 @@ function take(event: string) {
   const name = /^event: (.*)$/m.exec(event)?.[1];
   const data = /^data: (.*)$/m.exec(event)?.[1];
   if (!name || !data) return;
-  const fields = JSON.parse(data) as { changed?: string[] };
+  const fields = JSON.parse(data) as { changed?: string[]; now?: number };
   if (name === "hello") {
+    if (fields.now) setControllerTime(fields.now);
     backoff = kFirstBackoffMs;
     setState({ live: true, reason: "", retryAt: 0 });
     if (missed) announce(kEverything);

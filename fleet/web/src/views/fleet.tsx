@@ -1,7 +1,7 @@
 import { count, num, percent, units } from "../format";
 import { useAnswer } from "../query";
 
-import type { Overview, VersionShare } from "../types";
+import type { Overview, ReleaseList, VersionShare } from "../types";
 import { Bar, Legend } from "../ui/bar";
 import type { Part } from "../ui/bar";
 import { Head, ReleaseLink, Section } from "../ui/basics";
@@ -14,10 +14,15 @@ const kShownVersions = 4;
 
 export function FleetView() {
   const fleet = useAnswer<Overview>("/v1/fleet", ["fleet", "audit", "rollout/"]);
+  // The newest ones; what is older hardly runs anywhere.
+  const releases = useAnswer<ReleaseList>("/v1/releases?page_size=100", ["release/"]).data?.releases ?? [];
+  const frozen = new Set(releases.filter((release) => release.frozen).map((release) => release.digest));
   return (
     <>
       <Head title="Fleet" about={fleet.data && `${units(fleet.data.units)} in ${fleet.data.namespace}`} />
-      <Shown answer={fleet}>{(data) => (num(data.units) === 0 ? <NoUnits /> : <Numbers fleet={data} />)}</Shown>
+      <Shown answer={fleet}>
+        {(data) => (num(data.units) === 0 ? <NoUnits /> : <Numbers fleet={data} frozen={frozen} />)}
+      </Shown>
     </>
   );
 }
@@ -31,7 +36,7 @@ function NoUnits() {
   );
 }
 
-function Numbers({ fleet }: { fleet: Overview }) {
+function Numbers({ fleet, frozen }: { fleet: Overview; frozen: Set<string> }) {
   const all = num(fleet.units);
   const offline = all - num(fleet.online);
   return (
@@ -65,6 +70,7 @@ function Numbers({ fleet }: { fleet: Overview }) {
           href="#/units?presence=held"
           tone="warn"
         />
+        <Figure name="Frozen" value={count(frozen.size)} about="releases" href="#/releases" tone="warn" />
         <Figure name="Revoked" value={count(fleet.revoked)} href="#/units?presence=revoked" />
         <Figure name="Unpublished" value={count(fleet.unpublished)} about="orders on their way out" />
       </ul>
@@ -76,6 +82,7 @@ function Numbers({ fleet }: { fleet: Overview }) {
               plane={plane}
               shares={fleet.versions.filter((share) => share.plane === plane)}
               all={all}
+              frozen={frozen}
             />
           ))}
         </div>
@@ -130,7 +137,8 @@ function Figure(props: {
   return <li>{props.href ? <a href={props.href}>{body}</a> : <div>{body}</div>}</li>;
 }
 
-function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; all: number }) {
+function Plane(props: { plane: string; shares: VersionShare[]; all: number; frozen: Set<string> }) {
+  const { plane, shares, all, frozen } = props;
   const sorted = [...shares].sort((a, b) => num(b.units) - num(a.units));
   const known = sorted.filter((share) => share.release_id);
   const shown = known.slice(0, kShownVersions);
@@ -140,7 +148,17 @@ function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; 
     name: share.release_id,
     units: num(share.units),
     look: `shade-${i}`,
-    label: <ReleaseLink id={share.release_id} digest={share.release_digest} />,
+    label: (
+      <>
+        <ReleaseLink id={share.release_id} digest={share.release_digest} />
+        {frozen.has(share.release_digest) && (
+          <span class="tone-warn" title="frozen: never assigned again">
+            {" "}
+            ❄
+          </span>
+        )}
+      </>
+    ),
   }));
   if (rest > 0) parts.push({ name: `${known.length - shown.length} others`, units: rest, look: "shade-4" });
   if (unknown > 0) parts.push({ name: "none known", units: unknown, look: "out" });

@@ -10,7 +10,7 @@ import { RunCell } from "../ui/runs";
 import { Empty, Shown } from "../ui/states";
 import { Countdown } from "../ui/time";
 
-const kStates = ["verifying", "verifying_trial", "verified", "verification_failed", "verification_storm"];
+const kStates = ["verifying", "verifying_trial", "cleared", "verified", "verification_failed", "verification_storm"];
 // Single results change no counter: while some are awaited, look this often.
 const kPendingMs = 900;
 
