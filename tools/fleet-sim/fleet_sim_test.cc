@@ -61,7 +61,15 @@ class FleetSimTest : public testing::Test {
     fleet::ControllerOptions options{.controller_id = "test"};
     options.publisher.controller_id = "test";
     options.intake.open_registration = true;
-    controller_.emplace(*store_, documents_, registry_, orders_, *link_, time_, options);
+    controller_.emplace(fleet::ControllerParts{.store = *store_,
+                                               .documents = documents_,
+                                               .registry = registry_,
+                                               .orders = orders_,
+                                               .verification = verification_,
+                                               .units = units_,
+                                               .link = *link_,
+                                               .time = time_},
+                        options);
     Write([&](fleet::StoreTransaction& tx) {
       return documents_.ImportKeySets(tx, {maker_.KeySetEnvelope()}, "test", time_.Now());
     });
@@ -145,7 +153,9 @@ class FleetSimTest : public testing::Test {
   fleet::Documents documents_{"acme", maker_.assignment[0]};
   fleet::Orders orders_{documents_, {}};
   fleet::Registry registry_{orders_};
-  fleet::RolloutOperations operations_{documents_};
+  fleet::Verification verification_{documents_, {}};
+  fleet::RolloutOperations operations_{documents_, verification_};
+  fleet::UnitOperations units_{documents_, orders_, verification_};
   fleet::FleetTime time_{Clock::Real()};
   std::unique_ptr<fleet::MqttUnitLink> link_;
   std::optional<fleet::Controller> controller_;
