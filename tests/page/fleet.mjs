@@ -7,6 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const kBinaries = process.env.TANDEM_BINARIES;
+// What the simulated units answer does not depend on what is checked.
+const kDiagnostics = `diagnostics:
+  - {name: inference, description: One frame through the detector, run_after_ota: true, timeout_secs: 20, check: {exec: {command: [/bin/true]}}}
+  - {name: disk, run_after_ota: true, check: {free_disk: {path: /, min_bytes: 1}}}
+`;
 const kPatienceMs = 30_000;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -67,6 +72,10 @@ export class Fleet {
       "7",
       "--bad-release",
       "r3=0.5",
+      "--bad-diagnostic",
+      "bad-*/inference=0.5",
+      "--diagnostic-time",
+      "300ms..1500ms",
       "--quiet",
     ]);
     await waitFor("the units", async () => Number((await fleet.get("/v1/fleet")).online) === units);
@@ -100,7 +109,7 @@ export class Fleet {
     this.processes.delete(name);
   }
 
-  // Releases r1, r2 and r3; the last one fails on half of the units.
+  // r3 fails on half of the units as it is installed; bad-1 to bad-3 are installed, and half of the units find them wrong.
   async #release() {
     const run = (...args) => execFileSync(join(kBinaries, "tandem-release"), args, { cwd: this.folder, stdio: "pipe" });
     run("key", "new", "--out", "root.pem");
@@ -121,15 +130,21 @@ export class Fleet {
     );
     mkdirSync(join(this.folder, "site"));
     const envelopes = [];
-    for (const [id, version] of [
-      ["r1", "1.0.0"],
-      ["r2", "2.0.0"],
-      ["r3", "3.0.0"],
-    ]) {
+    const releases = {
+      r1: "",
+      r2: "",
+      r3: "",
+      good: kDiagnostics,
+      "bad-1": kDiagnostics,
+      "bad-2": kDiagnostics,
+      "bad-3": kDiagnostics,
+    };
+    for (const [index, [id, diagnostics]] of Object.entries(releases).entries()) {
+      const version = `${index + 1}.0.0`;
       this.#write(`${id}.img`, `image ${version}`);
       this.#write(
         `${id}.yaml`,
-        `namespace: acme\nrelease_id: ${id}\ncomponents:\n  - {component_id: rootfs, component_type: rootfs, plane: firmware, version: "${version}", file: ${this.folder}/${id}.img}\n`,
+        `namespace: acme\nrelease_id: ${id}\ncomponents:\n  - {component_id: rootfs, component_type: rootfs, plane: firmware, version: "${version}", file: ${this.folder}/${id}.img}\n${diagnostics}`,
       );
       run("create", "--spec", `${id}.yaml`, "--out", "site", "--key", "release.pem");
       envelopes.push(join(this.folder, `site/releases/${id}.json`));

@@ -186,6 +186,82 @@ test("a release that fails on units is aborted and taken back, before one's eyes
   await picture("rollouts");
 });
 
+const roll = (release, more = {}) =>
+  fleet.post("/v1/rollouts", {
+    spec: { name: release, release, target: 'hardware == "gw-2"', score_age: "6s", rings: [{ name: "all" }], ...more },
+  });
+const complete = (rollout) =>
+  waitFor(`rollout ${rollout.id}`, async () => (await fleet.get(`/v1/rollouts/${rollout.id}`)).state === "complete");
+
+test("verification: good diagnostics come in one by one, a bad one takes the release back from all", async () => {
+  const good = await roll("good");
+  await open(`#/verification?rollout=${good.id}`);
+  await page.sees("verified");
+  await page.has(".cell.tone-good");
+  await complete(good);
+  await picture("verification-good");
+
+  const bad = await roll("bad-1", { rings: [{ name: "canary", percent: 20 }, { name: "full" }] });
+  await page.go(`#/verification?rollout=${bad.id}`);
+  await page.has(".cell.tone-bad");
+  await page.sees("verification failed");
+  await picture("verification-bad");
+  const [cell] = await page.evaluate(() =>
+    [...document.querySelectorAll(".cell.tone-bad")].map((each) => each.getAttribute("aria-label")),
+  );
+  await page.click(cell, "button");
+  await page.sees("Asked for by");
+  await picture("verification-result");
+  await page.press("Escape");
+  await page.go(`#/rollouts/${bad.id}`);
+  await page.until(() => document.querySelector(".verdict .state")?.innerText.includes("aborted"));
+  await page.sees("On the way back");
+  await picture("rollout-taken-back");
+  await page.go(`#/units/${cell.split(",")[0]}`);
+  await page.sees("taken back");
+  await page.sees("the update");
+  await picture("unit-taken-back", true);
+  await page.go("#/");
+  await page.sees("Release bad-1 was taken back by itself");
+  await page.sees("streak 1 of 3");
+  await picture("fleet-taken-back");
+  await page.click("Show it");
+  await page.sees("This release was taken back by itself");
+});
+
+test("the storm guard acts at the third failure in a row, and Re-enable ends it", async () => {
+  for (const release of ["bad-2", "bad-3"]) {
+    const rollout = await roll(release);
+    await waitFor(
+      release,
+      async () =>
+        !["scheduled", "filling", "rolling"].includes((await fleet.get(`/v1/rollouts/${rollout.id}`)).state) ||
+        (await fleet.get("/v1/guards")).disabled_until,
+    );
+  }
+  await open();
+  await page.sees("Automatic rollback is off until");
+  await picture("storm-guard");
+  await page.click("Re-enable");
+  await confirm("Re-enable automatic rollback", "the driver is mended");
+  await page.sees("Automatic rollback is on.");
+  await page.seesNot("is off until");
+});
+
+test("diagnostics on demand: asked for by a button, answered by the unit", async () => {
+  const unit = "sim-000";
+  await open(`#/units/${unit}`);
+  await page.click("Run diagnostics", ".actions button");
+  await confirm("Run diagnostics");
+  await page.sees(`Diagnostics run on ${unit}.`);
+  await page.until(() =>
+    [...document.querySelectorAll("tr")].some(
+      (row) =>
+        row.innerText.includes("operator") && row.querySelectorAll(".cell.tone-good, .cell.tone-bad").length === 2,
+    ),
+  );
+});
+
 test("a unit: hold, release, revoke and reinstate, and all of it in its audit", async () => {
   await open("#/units?presence=online");
   await page.has("main tbody tr");
@@ -235,7 +311,7 @@ test("a viewer sees everything and may do nothing", async () => {
     ["#/", "What runs"],
     ["#/releases", "r3"],
     ["#/keys", "in the key set"],
-    ["#/audit", "rollout.created"],
+    ["#/audit?object=rollout/1", "rollout.created"],
     ["#/verification", "Verification"],
   ]) {
     await page.go(hash);

@@ -89,8 +89,8 @@ export function GuardBanner({ fleet }: { fleet: Overview }) {
   if (guards.streak > 0) {
     return (
       <Banner tone="warn" title={`Verification failures: streak ${guards.streak} of ${guards.limit}.`}>
-        {guards.streak_releases.join(", ")} failed in a row. At {guards.limit} automatic rollback switches itself off
-        for a day.
+        {guards.streak_releases.join(", ")} failed{guards.streak > 1 && " in a row"}. At {guards.limit} automatic
+        rollback switches itself off for a day.
       </Banner>
     );
   }
