@@ -183,10 +183,10 @@ TEST_F(ServerTest, GrpcAndHttpGiveTheSameAnswers) {
     for (const auto& [name, value] : fields) {
       if (absl::StrReplaceAll({{absl::StrCat("{", name, "}"), value}}, &path) > 0) routed.fields[name] = value;
     }
-    // It wants to know whose.
-    if (route.method == "GetVerification") {
-      path += "?rollout=1";
+    // It needs one of two that are not in its path.
+    if (std::string_view(route.method) == "GetVerification") {
       routed.fields["rollout"] = "1";
+      path += "?rollout=1";
     }
     const auto request = FindMethod(route.method)->make_request();
     ASSERT_TRUE(FillRequest(routed, "", *request).ok());
