@@ -405,6 +405,7 @@ TEST_F(ServerTest, ThePageIsForAnybodyAndKeptByItsTag) {
     again.emplace("If-None-Match", std::string(file.etag));
     EXPECT_EQ(client.Get(std::string(file.path), again)->status, 304) << file.path;
   }
+  EXPECT_EQ(client.Get("/favicon.ico", browser)->status, 404);
   // Not for those who cannot read it; and the API stays closed.
   EXPECT_EQ(client.Get("/", httplib::Headers{{"Accept-Encoding", "identity"}})->status, 406);
   EXPECT_EQ(client.Get("/assets/nope.js", browser)->status, 401);
