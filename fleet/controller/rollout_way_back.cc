@@ -1,5 +1,7 @@
 // Orders back: a release that is taken back, and the rehearsal of it.
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -106,8 +108,15 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
     ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward,
                      attempts.ToTakeBack(view.rollout.number, states, from, kOrdersAtOnce));
     left = static_cast<int64_t>(forward.size());
+    // Units are locked in the order of their ids, as those who take messages do.
+    std::map<std::string, const AttemptRow*> by_unit;
     for (const AttemptRow& attempt : forward) {
       last = attempt.number;
+      ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(attempt.unit, /*lock=*/false));
+      by_unit[unit.unit_id] = &attempt;
+    }
+    for (const auto& [unit_id, attempt_of] : by_unit) {
+      const AttemptRow& attempt = *attempt_of;
       ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(attempt.unit, /*lock=*/true));
       // A newer rollout has ordered it, elsewhere or to the same release again: there is nothing to take back.
       int64_t taken_back_by = unit.attempt;

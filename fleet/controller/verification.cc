@@ -221,9 +221,15 @@ absl::StatusOr<int> Verification::Reap(StoreTransaction& tx, int64_t now, int li
   DiagnosticRunTable table(tx);
   UnitTable units(tx);
   ASSIGN_OR_RETURN(const std::vector<DiagnosticRunRow> due, table.Due(now, limit));
-  std::set<std::pair<int64_t, std::string>> settled;
+  // Units first, in the order of their ids, then what belongs to them: as those who take messages do.
+  std::map<std::pair<std::string, int64_t>, const DiagnosticRunRow*> by_unit;
   for (const DiagnosticRunRow& one : due) {
-    // Units first, then what belongs to them: as those who take messages do.
+    ASSIGN_OR_RETURN(const UnitRow unit, units.Get(one.unit, /*lock=*/false));
+    by_unit[{unit.unit_id, one.number}] = &one;
+  }
+  std::set<std::pair<std::string, std::string>> settled;
+  for (const auto& [key, run_of] : by_unit) {
+    const DiagnosticRunRow& one = *run_of;
     ASSIGN_OR_RETURN(const UnitRow before, units.Get(one.unit, /*lock=*/true));
     ASSIGN_OR_RETURN(const std::optional<DiagnosticRunRow> current, table.Find(one.run_id, one.diagnostic));
     if (!current.has_value() || current->state != RunState::kPending || current->deadline > now) continue;
@@ -251,10 +257,10 @@ absl::StatusOr<int> Verification::Reap(StoreTransaction& tx, int64_t now, int li
     run.publish_at = 0;
     run.reason = away ? "no answer by its deadline; the unit is away" : "no answer by its deadline";
     RETURN_IF_ERROR(table.Save(run));
-    if (run.attempt != 0) settled.insert({run.unit, WholeRun(run.run_id)});
+    if (run.attempt != 0) settled.insert({before.unit_id, WholeRun(run.run_id)});
   }
-  for (const auto& [number, run_id] : settled) {
-    ASSIGN_OR_RETURN(const UnitRow before, units.Get(number, /*lock=*/true));
+  for (const auto& [unit_id, run_id] : settled) {
+    ASSIGN_OR_RETURN(const UnitRow before, units.Get(unit_id, /*lock=*/true));
     UnitRow unit = before;
     RETURN_IF_ERROR(Settle(tx, run_id, unit, now, verdicts));
     RETURN_IF_ERROR(units.Save(before, unit));

@@ -140,11 +140,12 @@ absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::Claim(int64_t 
 }
 
 absl::Status DiagnosticRunTable::Published(const std::vector<std::pair<int64_t, int64_t>>& claims) {
-  for (const auto& [number, until] : claims) {
-    RETURN_IF_ERROR(
-        tx_.sql.Run("UPDATE diagnostic_runs SET publish_at = 0 WHERE number = ?1 AND publish_at = ?2", {number, until})
-            .status());
-  }
+  // Never waits for whoever stores a result just now, which ends the publishing as well: nor does that one for us.
+  const std::string sql = absl::StrCat(
+      "UPDATE diagnostic_runs SET publish_at = 0 WHERE number IN (SELECT number FROM diagnostic_runs WHERE number = ?1 "
+      "AND publish_at = ?2",
+      tx_.sql.ForUpdateSkipLocked(), ")");
+  for (const auto& [number, until] : claims) RETURN_IF_ERROR(tx_.sql.Run(sql, {number, until}).status());
   return absl::OkStatus();
 }
 

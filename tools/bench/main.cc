@@ -148,6 +148,8 @@ int main(int argc, char** argv) {
   CLI::App* const verification_command =
       app.add_subcommand("verification", "how fast a bad release is taken back, and what the reaper costs");
   verification_command->add_flag("--quick", verification.quick, "1,000 units and 100,000 runs on SQLite");
+  verification_command->add_option("--store", verification.store, "only this one")
+      ->check(CLI::IsMember({"SQLite", "PostgreSQL"}));
   verification_command->add_option("--max-first", verification.max_first,
                                    "exit with 1 when the first order back takes more seconds");
   verification_command->add_option("--max-last", verification.max_last, "the same of the last one");

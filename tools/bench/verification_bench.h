@@ -3,6 +3,7 @@
 #define TANDEM_TOOLS_BENCH_VERIFICATION_BENCH_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,8 @@ absl::StatusOr<ReaperResult> RunReaper(FleetStore store, uint32_t runs, uint32_t
 
 struct VerificationBenchOptions {
   bool quick = false;
+  // "SQLite" or "PostgreSQL"; empty: both.
+  std::string store;
   // Seconds; 0: no limit.
   double max_first = 0;
   double max_last = 0;
