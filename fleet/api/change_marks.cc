@@ -30,10 +30,9 @@ absl::StatusOr<uint64_t> FleetMark(StoreTransaction& tx) {
     mark = absl::HashOf(mark, value);
   }
   ASSIGN_OR_RETURN(const auto versions, Counters(tx, "run/"));
-  ASSIGN_OR_RETURN(const int64_t unpublished, AssignmentTable(tx).QueueLength());
   // What it is when nobody has set it does not matter to a comparison.
   ASSIGN_OR_RETURN(const StormGuard guard, StormGuardTable(tx, /*switched_on=*/true).Get(/*lock=*/false));
-  return absl::HashOf(mark, versions, unpublished, GuardMark(guard));
+  return absl::HashOf(mark, versions, GuardMark(guard));
 }
 
 absl::StatusOr<uint64_t> RolloutMark(StoreTransaction& tx, const RolloutRow& row) {

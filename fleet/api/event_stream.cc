@@ -43,7 +43,9 @@ absl::StatusOr<Watched> ParseWatch(std::string_view text) {
   return watched;
 }
 
-std::string HelloEvent() { return Event("hello", nlohmann::json::object()); }
+std::string HelloEvent(absl::Time now) {
+  return Event("hello", {{"now", static_cast<double>(absl::ToUnixMillis(now)) / 1000}});
+}
 
 std::string ChangeEvent(const std::set<std::string>& changed) { return Event("change", {{"changed", changed}}); }
 

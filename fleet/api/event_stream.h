@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "fleet/api/change_marks.h"
 
 namespace tandem::fleet {
@@ -14,8 +15,9 @@ namespace tandem::fleet {
 // "unit/gw-17,rollout/7": at most 20. INVALID_ARGUMENT names what is neither.
 absl::StatusOr<Watched> ParseWatch(std::string_view text);
 
-// `event: hello`: the stream is live; what was read before may be old, what is read from now on stays watched.
-std::string HelloEvent();
+// `event: hello`, {"now":1763749200.5}: the stream is live; what was read before may be old, what is read from now on
+// stays watched. The controller's time is for whoever counts down and has a clock that is wrong.
+std::string HelloEvent(absl::Time now);
 // `event: change`, {"changed":["fleet","unit/gw-17"]}.
 std::string ChangeEvent(const std::set<std::string>& changed);
 // `event: end`, {"reason":"…"}: the caller may not listen any longer.

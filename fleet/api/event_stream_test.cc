@@ -28,6 +28,10 @@ TEST(EventStream, WatchRefusesWhatIsNeitherAndWhatIsTooMuch) {
   EXPECT_TRUE(absl::IsInvalidArgument(ParseWatch(many).status()));
 }
 
+TEST(EventStream, HelloTellsTheTime) {
+  EXPECT_EQ(HelloEvent(absl::FromUnixMillis(1'763'749'200'500)), "event: hello\ndata: {\"now\":1763749200.5}\n\n");
+}
+
 TEST(EventStream, ANameCannotEndItsEvent) {
   const std::string event = ChangeEvent({"release/a\n\nevent: end\xff", "fleet"});
   EXPECT_THAT(event, HasSubstr(R"(data: {"changed":["fleet","release/a\n\nevent: end)"));

@@ -118,6 +118,12 @@ void HttpServer::Impl::Handle(const httplib::Request& request, httplib::Response
                               const httplib::ContentReader* reader) {
   response.set_header("X-Content-Type-Options", "nosniff");
   if (AnswerPage(request, response)) return;
+  if (request.path == "/favicon.ico") {
+    // Browsers ask for it by themselves, without a token: that is no failed login.
+    response.status = 404;
+    response.set_content("the page has its own\n", "text/plain");
+    return;
+  }
   response.set_header("Cache-Control", "no-store");
   if (request.method == "GET" && request.target == "/healthz") {
     response.set_content("ok\n", "text/plain");
@@ -234,7 +240,7 @@ absl::Status HttpServer::Impl::Events(const httplib::Request& request, const Cal
       "text/event-stream", [this, stream](size_t /*offset*/, httplib::DataSink& sink) {
         std::string text;
         if (!stream->greeted) {
-          text = HelloEvent();
+          text = HelloEvent(absl::Now());
           stream->greeted = true;
         } else {
           const auto changed = stream->subscription->Next(kKeepAliveEvery);

@@ -14,7 +14,11 @@ const types = {
 const [folder, output] = process.argv.slice(2);
 const files = readdirSync(folder, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())
-  .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length).replace(/^\/*/, "/"))
+  .map((entry) =>
+    join(entry.parentPath ?? entry.path, entry.name)
+      .slice(folder.length)
+      .replace(/^\/*/, "/"),
+  )
   .sort();
 
 const entries = files.map((file, index) => {

@@ -7,14 +7,23 @@
 //   await page.sees("Rollout 7 is paused");
 //   await browser.close();
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const kNames = ["chromium", "chromium-browser", "google-chrome"];
 const kFlags = [
-  "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
-  "--disable-component-update", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars", "--mute-audio",
+  "--headless=new",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-sync",
+  "--disable-component-update",
+  "--no-first-run",
+  "--disable-dev-shm-usage",
+  "--hide-scrollbars",
+  "--mute-audio",
   "--remote-debugging-pipe",
 ];
 const kPatienceMs = 8000;
@@ -23,7 +32,9 @@ const kPollMs = 25;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function findChromium() {
-  const found = [process.env.CHROMIUM, ...kNames].filter(Boolean).find((name) => spawnSync(name, ["--version"]).status === 0);
+  const found = [process.env.CHROMIUM, ...kNames]
+    .filter(Boolean)
+    .find((name) => spawnSync(name, ["--version"]).status === 0);
   if (!found) throw new Error("there is no Chromium; tools/setup installs it");
   return found;
 }
@@ -86,9 +97,12 @@ export class Browser {
   }
 
   async close() {
-    this.process.kill("SIGKILL");
+    this.send("Browser.close").catch(() => {});
+    const late = setTimeout(() => this.process.kill("SIGKILL"), 3000);
     await this.ended;
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    clearTimeout(late);
+    // Its helpers may write for a moment longer.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
@@ -115,8 +129,10 @@ class Page {
   }
 
   take({ method, params }) {
-    if (method === "Runtime.exceptionThrown") this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
-    if (method === "Log.entryAdded" && params.entry.level === "error" && params.entry.source !== "network") this.complaints.push(params.entry.text);
+    if (method === "Runtime.exceptionThrown")
+      this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+    if (method === "Log.entryAdded" && params.entry.level === "error" && params.entry.source !== "network")
+      this.complaints.push(params.entry.text);
     if (method === "Network.requestWillBeSent") this.requests.push(params.request.url);
   }
 
@@ -149,13 +165,14 @@ class Page {
         throw error;
       });
       if (value) return value;
-      if (Date.now() > end) throw new Error(`waited in vain for ${work} ${JSON.stringify(args)}\non the page:\n${await this.text()}`);
+      if (Date.now() > end)
+        throw new Error(`waited in vain for ${work} ${JSON.stringify(args)}\non the page:\n${await this.text()}`);
       await sleep(kPollMs);
     }
   }
 
-  text = () => this.evaluate(() => document.body.innerText);
-  sees = (text) => this.until((wanted) => document.body.innerText.includes(wanted), text);
+  text = () => this.evaluate(() => document.body?.innerText ?? "");
+  sees = (text) => this.until((wanted) => document.body?.innerText.includes(wanted), text);
   seesNot = (text) => this.until((wanted) => !document.body.innerText.includes(wanted), text);
   has = (selector) => this.until((wanted) => document.querySelector(wanted) !== null, selector);
 
@@ -174,7 +191,10 @@ class Page {
           element.scrollIntoView({ block: "center" });
           const box = element.getBoundingClientRect();
           return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
-        }`, name, tag);
+        }`,
+        name,
+        tag,
+      );
       if (typeof at === "object") {
         for (const type of ["mousePressed", "mouseReleased"]) {
           await this.send("Input.dispatchMouseEvent", { type, ...at, button: "left", clickCount: 1 });
@@ -188,26 +208,33 @@ class Page {
 
   // Why a button cannot be used; "" when it can.
   disabled(name) {
-    return this.until(`(name) => {
+    return this.until(
+      `(name) => {
       const element = (${findControl})(name, "button");
       return element && (element.disabled ? element.title || "disabled" : "usable");
-    }`, name).then((text) => (text === "usable" ? "" : text));
+    }`,
+      name,
+    ).then((text) => (text === "usable" ? "" : text));
   }
 
   async fill(selector, text) {
     await this.has(selector);
-    await this.evaluate((wanted, value) => {
-      const dialogs = document.querySelectorAll("dialog[open]");
-      const root = dialogs.length ? dialogs[dialogs.length - 1] : document;
-      const field = root.querySelector(wanted);
-      field.focus();
-      if (field.tagName === "SELECT") {
-        field.value = value;
-        field.dispatchEvent(new Event("change", { bubbles: true }));
-      } else {
-        field.select?.();
-      }
-    }, selector, text);
+    await this.evaluate(
+      (wanted, value) => {
+        const dialogs = document.querySelectorAll("dialog[open]");
+        const root = dialogs.length ? dialogs[dialogs.length - 1] : document;
+        const field = root.querySelector(wanted);
+        field.focus();
+        if (field.tagName === "SELECT") {
+          field.value = value;
+          field.dispatchEvent(new Event("change", { bubbles: true }));
+        } else {
+          field.select?.();
+        }
+      },
+      selector,
+      text,
+    );
     const isSelect = await this.evaluate((wanted) => document.querySelector(wanted).tagName === "SELECT", selector);
     if (!isSelect) await this.send("Input.insertText", { text });
   }
@@ -225,7 +252,9 @@ class Page {
   resize = (width, height) =>
     this.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 600 });
   dark = (on) =>
-    this.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: on ? "dark" : "light" }] });
+    this.send("Emulation.setEmulatedMedia", {
+      features: [{ name: "prefers-color-scheme", value: on ? "dark" : "light" }],
+    });
 
   // True when nothing sticks out to the right.
   fits = () => this.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
@@ -234,7 +263,11 @@ class Page {
     mkdirSync(dirname(path), { recursive: true });
     // Fonts and the last frame.
     await this.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-    const { data } = await this.send("Page.captureScreenshot", { format: "png", captureBeyondViewport: whole, ...(whole && { clip: await this.#all() }) });
+    const { data } = await this.send("Page.captureScreenshot", {
+      format: "png",
+      captureBeyondViewport: whole,
+      ...(whole && { clip: await this.#all() }),
+    });
     writeFileSync(path, Buffer.from(data, "base64"));
   }
 

@@ -10,7 +10,12 @@ import { readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { everything } from "./examples.mjs";
 
-const kTypes = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const kTypes = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 const kPolicy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; " +
   "form-action 'none'; frame-ancestors 'none'";
@@ -43,6 +48,10 @@ export class StandIn {
   answers = everything();
   calls = [];
   delayMs = 0;
+  // What everybody gets for an answer, if anything.
+  refusal = undefined;
+  // Seconds by which the controller's clock is ahead.
+  clockAhead = 0;
   // No events while true.
   deaf = false;
   #streams = new Set();
@@ -83,11 +92,13 @@ export class StandIn {
       response.writeHead(status, { "Content-Type": "application/json" });
       response.end(JSON.stringify({ error: { code, message } }));
     };
-    if (request.headers.authorization !== `Bearer ${kToken}`) return fault(401, "UNAUTHENTICATED", "a valid token is needed");
+    if (this.refusal) return fault(this.refusal.status, this.refusal.code, this.refusal.message);
+    if (request.headers.authorization !== `Bearer ${kToken}`)
+      return fault(401, "UNAUTHENTICATED", "a valid token is needed");
     if (url.pathname === "/v1/events") {
       if (this.deaf) return fault(429, "RESOURCE_EXHAUSTED", "this controller already has 64 event streams");
       response.writeHead(200, { "Content-Type": "text/event-stream" });
-      response.write("event: hello\ndata: {}\n\n");
+      response.write(`event: hello\ndata: ${JSON.stringify({ now: Date.now() / 1000 + this.clockAhead })}\n\n`);
       this.#streams.add(response);
       request.on("close", () => this.#streams.delete(response));
       return;

@@ -54,8 +54,9 @@ void PrintFleetApi(std::ostream& out) {
        {"UNAVAILABLE", "503", "the store does not answer, or the controller ends; nothing was done, try again"}});
   out << "\n## What has changed\n\n"
          "`GET /v1/events` is a stream of server-sent events. It tells what changed, within half a second, whichever\n"
-         "controller changed it, and not how: ask for what you show again. `event: hello` once it is live, then\n"
-         "`event: change` at most four times a second, with names:\n\n";
+         "controller changed it, and not how: ask for what you show again. `event: hello` with the controller's time "
+         "once it\n"
+         "is live, then `event: change` at most four times a second, with names:\n\n";
   PrintTable(
       out, {"name", "what differs by now"},
       {{"`fleet`", "numbers of units, versions that run, the broker"},
@@ -73,7 +74,7 @@ void PrintFleetApi(std::ostream& out) {
   PrintFenced(out, "sh",
               "curl -N -H \"Authorization: Bearer $(cat token)\" http://127.0.0.1:7080/v1/events\n"
               "event: hello\n"
-              "data: {}\n\n"
+              "data: {\"now\":1763749200.5}\n\n"
               "event: change\n"
               "data: {\"changed\":[\"audit\",\"fleet\",\"rollout/7\"]}\n");
 }

@@ -28,6 +28,10 @@ export const authorization = (): Record<string, string> => (token ? { Authorizat
 let refused = () => {};
 // Called when the server no longer knows the caller.
 export const onRefused = (handler: () => void) => (refused = handler);
+// Asking again and again would count as failed logins.
+export function noteRefusal(error: unknown) {
+  if (error instanceof ApiError && error.status === 401) refused();
+}
 
 export type Query = Record<string, string | number | boolean | undefined>;
 
@@ -63,7 +67,7 @@ async function send<T>(path: string, init: RequestInit): Promise<T> {
   }
   if (response.ok) return (await response.json()) as T;
   const error = await errorOf(response);
-  if (error.status === 401) refused();
+  noteRefusal(error);
   throw error;
 }
 

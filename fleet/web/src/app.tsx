@@ -60,9 +60,12 @@ export function App() {
       startLive();
     } catch (failure) {
       const error = failure as ApiError;
+      if (error.status === 429) return setWho({ signIn: `${error.message}.` });
       if (error.status !== 401) return setWho({ error });
       if (!hasToken()) sessionStorage.setItem(kNoCertificate, "1");
-      setWho({ signIn: hasToken() ? "That token is not good here: it is mistyped, expired, revoked, or of another fleet." : "" });
+      setWho({
+        signIn: hasToken() ? "That token is not good here: it is mistyped, expired, revoked, or of another fleet." : "",
+      });
     }
   }, []);
   const signOut = useCallback((why: string) => {
@@ -83,8 +86,24 @@ export function App() {
   }, [ask]);
 
   if (who.signIn !== undefined) return <SignIn problem={who.signIn} onToken={ask} />;
-  if (who.error) return <main class="alone"><Failure error={who.error} retry={() => { setWho({}); ask(); }} /></main>;
-  if (!who.principal) return <main class="alone"><Loading /></main>;
+  if (who.error)
+    return (
+      <main class="alone">
+        <Failure
+          error={who.error}
+          retry={() => {
+            setWho({});
+            ask();
+          }}
+        />
+      </main>
+    );
+  if (!who.principal)
+    return (
+      <main class="alone">
+        <Loading />
+      </main>
+    );
   return (
     <Session.Provider value={who.principal}>
       <Frame principal={who.principal} signOut={hasToken() ? () => signOut("") : undefined} />
@@ -107,7 +126,14 @@ function Frame({ principal, signOut }: { principal: Principal; signOut?: () => v
   const View = views[(route.path[0] ?? "") + (route.path.length > 1 ? "/" : "")];
   return (
     <div class="frame">
-      <a class="skip" href={location.hash || "#/"} onClick={(event) => { event.preventDefault(); document.querySelector("main")?.focus(); }}>
+      <a
+        class="skip"
+        href={location.hash || "#/"}
+        onClick={(event) => {
+          event.preventDefault();
+          document.querySelector("main")?.focus();
+        }}
+      >
         Skip to the content
       </a>
       <aside class={menu ? "side open" : "side"}>
@@ -172,7 +198,10 @@ function Frame({ principal, signOut }: { principal: Principal; signOut?: () => v
 function LiveSign() {
   const { live } = useLive();
   return (
-    <span class={live ? "live on" : "live"} title={live ? "Changes are shown as they happen" : "Shown as of the last answer"}>
+    <span
+      class={live ? "live on" : "live"}
+      title={live ? "Changes are shown as they happen" : "Shown as of the last answer"}
+    >
       {live ? "Live" : "Not live"}
     </span>
   );
@@ -211,7 +240,11 @@ function Help({ onClose }: { onClose: () => void }) {
       <dl class="keys">
         {keys.map(([key, what]) => (
           <div key={key}>
-            <dt>{key.split(/ +/).map((part) => <kbd key={part}>{part}</kbd>)}</dt>
+            <dt>
+              {key.split(/ +/).map((part) => (
+                <kbd key={part}>{part}</kbd>
+              ))}
+            </dt>
             <dd>{what}</dd>
           </div>
         ))}

@@ -18,7 +18,7 @@ export function Banners({ fleet, home }: { fleet: Overview | undefined; home: bo
       {fleet && <GuardBanner fleet={fleet} />}
       {fleet && <StormUnits fleet={fleet} />}
       {fleet && home && <TakenBack fleet={fleet} />}
-      <KeyBanner />
+      {home && <KeyBanner />}
     </div>
   );
 }
@@ -65,9 +65,17 @@ export function GuardBanner({ fleet }: { fleet: Overview }) {
   );
   if (guards.disabled_until) {
     return (
-      <Banner tone="bad" title={<>Automatic rollback is off until <Exact time={guards.disabled_until} />.</>} action={enable}>
-        {guards.limit} releases in a row failed their verification ({guards.streak_releases.join(", ")}): the storm guard
-        stopped it. Failed releases stay where they are.
+      <Banner
+        tone="bad"
+        title={
+          <>
+            Automatic rollback is off until <Exact time={guards.disabled_until} />.
+          </>
+        }
+        action={enable}
+      >
+        {guards.limit} releases in a row failed their verification ({guards.streak_releases.join(", ")}): the storm
+        guard stopped it. Failed releases stay where they are.
       </Banner>
     );
   }
@@ -81,7 +89,8 @@ export function GuardBanner({ fleet }: { fleet: Overview }) {
   if (guards.streak > 0) {
     return (
       <Banner tone="warn" title={`Verification failures: streak ${guards.streak} of ${guards.limit}.`}>
-        {guards.streak_releases.join(", ")} failed in a row. At {guards.limit} automatic rollback switches itself off for a day.
+        {guards.streak_releases.join(", ")} failed{guards.streak > 1 && " in a row"}. At {guards.limit} automatic
+        rollback switches itself off for a day.
       </Banner>
     );
   }
@@ -92,7 +101,15 @@ function StormUnits({ fleet }: { fleet: Overview }) {
   const storm = num(fleet.storm_units);
   if (storm === 0) return null;
   return (
-    <Banner tone="bad" title={`${units(storm)} failed again after the way back.`} action={<a class="button" href="#/units?presence=storm">Show them</a>}>
+    <Banner
+      tone="bad"
+      title={`${units(storm)} failed again after the way back.`}
+      action={
+        <a class="button" href="#/units?presence=storm">
+          Show them
+        </a>
+      }
+    >
       They get no automatic updates until somebody lets them.
     </Banner>
   );
@@ -106,10 +123,18 @@ function TakenBack({ fleet }: { fleet: Overview }) {
     <Banner
       tone="bad"
       title={`Release ${release.release_id} was taken back by itself`}
-      action={<a class="button" href={to("releases", release.digest)}>Show it</a>}
+      action={
+        <a class="button" href={to("releases", release.digest)}>
+          Show it
+        </a>
+      }
     >
       {verification?.failed_at && <Ago time={verification.failed_at} />}
-      {verification?.failed_unit && <>, first on <a href={to("units", verification.failed_unit)}>{verification.failed_unit}</a></>}
+      {verification?.failed_unit && (
+        <>
+          , first on <a href={to("units", verification.failed_unit)}>{verification.failed_unit}</a>
+        </>
+      )}
       {verification?.reason && `: ${verification.reason}`}.
       {others.length > 0 && ` Before it: ${others.map((other) => other.release_id).join(", ")}.`}
     </Banner>
@@ -121,10 +146,20 @@ function KeyBanner() {
   const keys = useAnswer<Keys>("/v1/keys", ["keys", "release_list"]).data;
   if (!keys || keys.warnings.length === 0) return null;
   return (
-    <Banner tone="warn" title="Keys:" action={<a class="button" href="#/keys">Show them</a>}>
+    <Banner
+      tone="warn"
+      title="Keys:"
+      action={
+        <a class="button" href="#/keys">
+          Show them
+        </a>
+      }
+    >
       {keys.warnings[0]}
       {keys.warnings.length > 1 && `, and ${keys.warnings.length - 1} more`}
-      {keys.key_set_expires && !keys.warnings[0].includes("expire") && ` (key set ends ${relative(keys.key_set_expires, now)})`}
+      {keys.key_set_expires &&
+        !keys.warnings[0].includes("expire") &&
+        ` (key set ends ${relative(keys.key_set_expires, now)})`}
     </Banner>
   );
 }
@@ -152,4 +187,3 @@ export function StormBanner({ unit, why }: { unit: string; why: string }) {
     </Banner>
   );
 }
-

@@ -1,7 +1,8 @@
 // GET /v1/events, read as a stream so that the token stays in a header. Says what has changed; views ask again for what
 // they show. While it is away, everything counts as changed every ten seconds.
 import { useEffect, useState } from "preact/hooks";
-import { authorization, errorOf } from "./api";
+import { authorization, errorOf, noteRefusal } from "./api";
+import { setControllerTime } from "./clock";
 
 export type LiveState = { live: boolean; reason: string; retryAt: number };
 
@@ -132,6 +133,7 @@ async function connect() {
     }
   } catch (error) {
     reason = (error as Error).name === "TypeError" ? "the controller does not answer" : (error as Error).message;
+    if (controller === mine) noteRefusal(error);
   }
   clearTimeout(silence);
   // Somebody has begun another one, or wants none.
@@ -147,8 +149,9 @@ function take(event: string) {
   const name = /^event: (.*)$/m.exec(event)?.[1];
   const data = /^data: (.*)$/m.exec(event)?.[1];
   if (!name || !data) return;
-  const fields = JSON.parse(data) as { changed?: string[] };
+  const fields = JSON.parse(data) as { changed?: string[]; now?: number };
   if (name === "hello") {
+    if (fields.now) setControllerTime(fields.now);
     backoff = kFirstBackoffMs;
     setState({ live: true, reason: "", retryAt: 0 });
     if (missed) announce(kEverything);

@@ -98,6 +98,8 @@ export function usePages(key: string) {
     token: tokens[tokens.length - 1],
     page: tokens.length,
     next: (token: string) => setState({ key, tokens: [...tokens, token] }),
+    // In place of this one, which held nothing.
+    skip: (token: string) => setState({ key, tokens: [...tokens.slice(0, -1), token] }),
     back: () => setState({ key, tokens: tokens.slice(0, -1) }),
   };
 }

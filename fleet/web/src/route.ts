@@ -30,8 +30,7 @@ export function useRoute(): Route {
 }
 
 // to("rollouts", 7) is "#/rollouts/7".
-export const to = (...parts: (string | number)[]) =>
-  "#/" + parts.map((part) => encodeURIComponent(part)).join("/");
+export const to = (...parts: (string | number)[]) => "#/" + parts.map((part) => encodeURIComponent(part)).join("/");
 
 export const go = (href: string) => void (location.hash = href);
 

@@ -11,5 +11,6 @@ export const roleName = (role: Role) => role.toLowerCase().replace("_", " ");
 // Why not; "" when it is allowed.
 export function useMissingRole(): (need: Role) => string {
   const { role } = useContext(Session);
-  return (need) => ((kRank[role] ?? 0) >= kRank[need] ? "" : `needs the role ${roleName(need)}; you are ${roleName(role)}`);
+  return (need) =>
+    (kRank[role] ?? 0) >= kRank[need] ? "" : `needs the role ${roleName(need)}; you are ${roleName(role)}`;
 }

@@ -54,8 +54,8 @@ export function SignIn({ problem, onToken }: { problem: string; onToken: () => P
         </button>
         <p class="hint">
           A release manager makes one with <code>tandem-fleetctl tokens create</code>. The first one is in{" "}
-          <code>admin.token</code> of the controller's data folder. It stays in this browser, and is forgotten with the tab
-          unless you say otherwise.
+          <code>admin.token</code> of the controller's data folder. It stays in this browser, and is forgotten with the
+          tab unless you say otherwise.
         </p>
       </form>
     </main>

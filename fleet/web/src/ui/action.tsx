@@ -31,7 +31,17 @@ export function Told() {
 
 // --- a dialog, closed by Esc ---
 
-export function Dialog({ title, onClose, children, wide }: { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean }) {
+export function Dialog({
+  title,
+  onClose,
+  children,
+  wide,
+}: {
+  title: string;
+  onClose: () => void;
+  children: ComponentChildren;
+  wide?: boolean;
+}) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
@@ -111,9 +121,11 @@ function Confirm(props: ActionProps & { onClose: () => void }) {
     } catch (failure) {
       const { status, code, message } = failure as ApiError;
       setError(
-        status === 0 ? "The controller does not answer. It may have been done: look before you try again."
-        : code === "ABORTED" ? `${message}. Look again, then decide.`
-        : message,
+        status === 0
+          ? "The controller does not answer. It may have been done: look before you try again."
+          : code === "ABORTED"
+            ? `${message}. Look again, then decide.`
+            : message,
       );
       setRunning(false);
       announce("*");
@@ -149,7 +161,7 @@ function Confirm(props: ActionProps & { onClose: () => void }) {
             Cancel
           </button>
           <button type="submit" class={props.danger ? "danger solid" : "primary"} disabled={running}>
-            {running ? "…" : props.title ?? props.label}
+            {running ? "…" : (props.title ?? props.label)}
           </button>
         </div>
       </form>

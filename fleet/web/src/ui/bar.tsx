@@ -19,14 +19,16 @@ export function Bar({ parts, whole, label, thin }: { parts: Part[]; whole: numbe
   const text = parts.map((part) => `${part.name} ${count(part.units)}`).join(", ");
   return (
     <div class={thin ? "bar thin" : "bar"} role="img" aria-label={`${label}: ${text || "nothing"}`}>
-      {parts.map((part) => (
-        <span
-          key={part.name}
-          class={part.look.startsWith("shade") ? part.look : `fill-${part.look}`}
-          style={{ flexGrow: part.units }}
-          title={`${part.name}: ${count(part.units)} of ${count(whole)} (${percent(part.units, whole)})`}
-        />
-      ))}
+      {parts
+        .filter((part) => part.units > 0)
+        .map((part) => (
+          <span
+            key={part.name}
+            class={part.look.startsWith("shade") ? part.look : `fill-${part.look}`}
+            style={{ flexGrow: part.units }}
+            title={`${part.name}: ${count(part.units)} of ${count(whole)} (${percent(part.units, whole)})`}
+          />
+        ))}
       {rest > 0 && <i style={{ flexGrow: rest }} />}
     </div>
   );
@@ -37,7 +39,10 @@ export function Legend({ parts, whole }: { parts: Part[]; whole?: number }) {
     <ul class="legend">
       {parts.map((part) => (
         <li key={part.name}>
-          <span class={`swatch ${part.look.startsWith("shade") ? part.look : `${part.sign ? "tone" : "fill"}-${part.look}`}`} aria-hidden="true">
+          <span
+            class={`swatch ${part.look.startsWith("shade") ? part.look : `${part.sign ? "tone" : "fill"}-${part.look}`}`}
+            aria-hidden="true"
+          >
             {part.sign}
           </span>
           <span>{part.label ?? part.name}</span>
@@ -51,8 +56,23 @@ export function Legend({ parts, whole }: { parts: Part[]; whole?: number }) {
 
 // From what is done to what waits to what went wrong.
 const kOrder = [
-  "verified", "passed", "cleared", "applied", "verifying", "verifying_trial", "provisional", "updating", "asked", "offline", "queued",
-  "superseded", "cancelled", "excluded", "failed", "verification_failed", "verification_storm",
+  "verified",
+  "passed",
+  "cleared",
+  "applied",
+  "verifying",
+  "verifying_trial",
+  "provisional",
+  "updating",
+  "asked",
+  "offline",
+  "queued",
+  "superseded",
+  "cancelled",
+  "excluded",
+  "failed",
+  "verification_failed",
+  "verification_storm",
 ];
 
 // Forward attempts of one or more rings by state, or those that go back ("rollback", "rollback_second", …).

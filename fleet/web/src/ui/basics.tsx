@@ -4,7 +4,15 @@ import { useEffect } from "preact/hooks";
 import { plain } from "../format";
 import { to } from "../route";
 
-export function Head({ title, about, children }: { title: string; about?: ComponentChildren; children?: ComponentChildren }) {
+export function Head({
+  title,
+  about,
+  children,
+}: {
+  title: string;
+  about?: ComponentChildren;
+  children?: ComponentChildren;
+}) {
   useEffect(() => void (document.title = `${title} – Tandem`), [title]);
   return (
     <header class="head">
@@ -17,7 +25,15 @@ export function Head({ title, about, children }: { title: string; about?: Compon
   );
 }
 
-export function Section({ title, aside, children }: { title: string; aside?: ComponentChildren; children: ComponentChildren }) {
+export function Section({
+  title,
+  aside,
+  children,
+}: {
+  title: string;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+}) {
   return (
     <section class="section">
       <div class="section-head">
@@ -46,7 +62,17 @@ export function Facts({ rows }: { rows: [name: string, value: ComponentChildren]
 }
 
 // Wide tables scroll in here, never the page. `cards`: on a phone each row stands as a block instead.
-export function Table({ label, head, cards, children }: { label: string; head: ComponentChildren; cards?: boolean; children: ComponentChildren }) {
+export function Table({
+  label,
+  head,
+  cards,
+  children,
+}: {
+  label: string;
+  head: ComponentChildren;
+  cards?: boolean;
+  children: ComponentChildren;
+}) {
   return (
     <div class={cards ? "table cards" : "table"} role="region" aria-label={label} tabIndex={-1}>
       <table>
@@ -104,8 +130,8 @@ const kStates: Record<string, [Tone, string]> = {
   excluded: ["out", "–"],
 };
 
-export const toneOf = (state: string): Tone => kStates[state]?.[0] ?? "wait";
-export const signOf = (state: string) => kStates[state]?.[1] ?? "·";
+export const toneOf = (state: string): Tone => kStates[state.toLowerCase()]?.[0] ?? "wait";
+export const signOf = (state: string) => kStates[state.toLowerCase()]?.[1] ?? "·";
 
 export function State({ state, title, name }: { state: string; title?: string; name?: string }) {
   return (
@@ -113,7 +139,7 @@ export function State({ state, title, name }: { state: string; title?: string; n
       <span class="sign" aria-hidden="true">
         {signOf(state)}
       </span>
-      {name ?? plain(state)}
+      {name ?? plain(state).toLowerCase()}
     </span>
   );
 }
@@ -146,7 +172,13 @@ export function ObjectLink({ object }: { object: string }) {
   return <>{object || "–"}</>;
 }
 
-export function Pager(props: { page: number; next: string; onNext: (token: string) => void; onBack: () => void; what: string }) {
+export function Pager(props: {
+  page: number;
+  next: string;
+  onNext: (token: string) => void;
+  onBack: () => void;
+  what: string;
+}) {
   if (props.page === 1 && !props.next) return null;
   return (
     <nav class="pager" aria-label={`Pages of ${props.what}`}>

@@ -6,16 +6,21 @@ import type { GateEvidence, GateSpec, Ring } from "../types";
 import { Bar, Legend } from "./bar";
 import type { Part } from "./bar";
 
-const kDefaults = { p0: 0.01, p1: 0.02 };
+const kDefaults = { p0: 0.01, p1: 0.02, error: 0.05 };
 
 export function GateChart({ ring, spec }: { ring: Ring; spec: GateSpec | null | undefined }) {
   const evidence = ring.evidence;
   if (!evidence) return <p class="muted">No unit has been scored yet.</p>;
-  return spec?.statistical ? <Sprt name={ring.name} evidence={evidence} policy={spec.statistical} /> : <Tally evidence={evidence} spec={spec} ring={ring} />;
+  return spec?.statistical ? (
+    <Sprt name={ring.name} evidence={evidence} policy={spec.statistical} />
+  ) : (
+    <Tally evidence={evidence} spec={spec} ring={ring} />
+  );
 }
 
 function Tally({ evidence, spec, ring }: { evidence: GateEvidence; spec: GateSpec | null | undefined; ring: Ring }) {
-  const waiting = Math.max(0, Math.max(num(evidence.required), num(ring.members)) - num(evidence.scored));
+  const told = Math.max(num(evidence.scored), num(evidence.passed) + num(evidence.failed));
+  const waiting = Math.max(0, Math.max(num(evidence.required), num(ring.members)) - told);
   const parts: Part[] = [
     { name: "passed", units: num(evidence.passed), look: "good", sign: "✓" },
     { name: "failed", units: num(evidence.failed), look: "bad", sign: "✕" },
@@ -24,10 +29,11 @@ function Tally({ evidence, spec, ring }: { evidence: GateEvidence; spec: GateSpe
   const limit = spec?.any?.failure_threshold || 1;
   return (
     <div class="gate">
-      <Bar parts={parts} whole={num(evidence.scored) + waiting} label="Scores" />
+      <Bar parts={parts} whole={told + waiting} label="Scores" />
       <Legend parts={parts} />
       <p class="muted">
-        {count(evidence.scored)} scored, {count(evidence.required)} needed. {limit === 1 ? "The first failure aborts" : `${limit} failures abort`}.
+        {count(evidence.scored)} scored, {count(evidence.required)} needed.{" "}
+        {limit === 1 ? "The first failure aborts" : `${limit} failures abort`}.
       </p>
     </div>
   );
@@ -41,7 +47,15 @@ const kRight = 116;
 const kTop = 14;
 const kBottom = 26;
 
-function Sprt({ name, evidence, policy }: { name: string; evidence: GateEvidence; policy: NonNullable<GateSpec["statistical"]> }) {
+function Sprt({
+  name,
+  evidence,
+  policy,
+}: {
+  name: string;
+  evidence: GateEvidence;
+  policy: NonNullable<GateSpec["statistical"]>;
+}) {
   // The way here since this page was opened; before that a straight line stands for it.
   const way = useRef<{ name: string; points: Point[] }>({ name, points: [] });
   if (way.current.name !== name) way.current = { name, points: [] };
@@ -54,20 +68,37 @@ function Sprt({ name, evidence, policy }: { name: string; evidence: GateEvidence
   const p0 = policy.p0 || kDefaults.p0;
   const p1 = policy.p1 || kDefaults.p1;
   const step = Math.log((1 - p1) / (1 - p0));
-  const { abort_at: abort, promote_at: promote } = evidence;
+  // Before the first look the evidence does not say them.
+  const [a, b] = [policy.false_abort || kDefaults.error, policy.missed_regression || kDefaults.error];
+  const abort = evidence.abort_at || Math.log((1 - b) / a);
+  const promote = evidence.promote_at || Math.log(b / (1 - a));
   const clean = here.y > promote ? Math.ceil((promote - here.y) / step) : 0;
   const most = Math.max(10, here.x + clean) * 1.04;
   const high = Math.max(abort, here.y) * 1.15;
   const low = Math.min(promote, here.y) * 1.15;
   const x = (value: number) => kLeft + ((kWidth - kLeft - kRight) * value) / most;
   const y = (value: number) => kTop + ((kHeight - kTop - kBottom) * (high - value)) / (high - low);
-  const path = [{ x: 0, y: 0 }, ...points].map((p, i) => `${i ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`).join("");
+  const path = [{ x: 0, y: 0 }, ...points]
+    .map((p, i) => `${i ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`)
+    .join("");
   const summary = `${count(here.x)} units scored, log likelihood ratio ${decimal(here.y)}; aborts at ${decimal(abort)}, promotes at ${decimal(promote)}`;
   return (
     <div class="gate">
       <svg class="chart" viewBox={`0 0 ${kWidth} ${kHeight}`} role="img" aria-label={summary}>
-        <rect class="zone-bad" x={kLeft} y={kTop} width={kWidth - kLeft - kRight} height={Math.max(0, y(abort) - kTop)} />
-        <rect class="zone-good" x={kLeft} y={y(promote)} width={kWidth - kLeft - kRight} height={Math.max(0, kHeight - kBottom - y(promote))} />
+        <rect
+          class="zone-bad"
+          x={kLeft}
+          y={kTop}
+          width={kWidth - kLeft - kRight}
+          height={Math.max(0, y(abort) - kTop)}
+        />
+        <rect
+          class="zone-good"
+          x={kLeft}
+          y={y(promote)}
+          width={kWidth - kLeft - kRight}
+          height={Math.max(0, kHeight - kBottom - y(promote))}
+        />
         <line class="bound-bad" x1={kLeft} x2={kWidth - kRight} y1={y(abort)} y2={y(abort)} />
         <line class="bound-good" x1={kLeft} x2={kWidth - kRight} y1={y(promote)} y2={y(promote)} />
         <line class="axis" x1={kLeft} x2={kWidth - kRight} y1={y(0)} y2={y(0)} />
@@ -75,15 +106,26 @@ function Sprt({ name, evidence, policy }: { name: string; evidence: GateEvidence
         <path class="way" d={path} />
         <circle class="here" cx={x(here.x)} cy={y(here.y)} r="4" />
         {[abort, 0, promote].map((value) => (
-          <text key={value} x={kLeft - 6} y={y(value) + 4} text-anchor="end">{decimal(value)}</text>
+          <text key={value} x={kLeft - 6} y={y(value) + 4} text-anchor="end">
+            {decimal(value)}
+          </text>
         ))}
-        <text class="bad" x={kWidth - kRight + 6} y={y(abort) + 4}>✕ abort</text>
-        <text class="good" x={kWidth - kRight + 6} y={y(promote) + 4}>✓ promote</text>
-        <text x={x(here.x)} y={kHeight - 8} text-anchor="middle">{count(here.x)}</text>
-        <text x={kWidth - kRight + 6} y={kHeight - 8}>units scored</text>
+        <text class="bad" x={kWidth - kRight + 6} y={y(abort) + 4}>
+          ✕ abort
+        </text>
+        <text class="good" x={kWidth - kRight + 6} y={y(promote) + 4}>
+          ✓ promote
+        </text>
+        <text x={x(here.x)} y={kHeight - 8} text-anchor="middle">
+          {count(here.x)}
+        </text>
+        <text x={kWidth - kRight + 6} y={kHeight - 8}>
+          units scored
+        </text>
       </svg>
       <p>
-        <span class="tone-good">✓ {count(evidence.passed)} passed</span>, <span class={num(evidence.failed) ? "tone-bad" : "muted"}>✕ {count(evidence.failed)} failed</span>
+        <span class="tone-good">✓ {count(evidence.passed)} passed</span>,{" "}
+        <span class={num(evidence.failed) ? "tone-bad" : "muted"}>✕ {count(evidence.failed)} failed</span>
         {clean > 0 && <span class="muted">; {count(clean)} more clean passes promote</span>}
       </p>
       <dl class="inline-facts">
@@ -93,12 +135,16 @@ function Sprt({ name, evidence, policy }: { name: string; evidence: GateEvidence
         </div>
         <div>
           <dt>failure rates compared</dt>
-          <dd class="num">{decimal(100 * p0)} % and {decimal(100 * p1)} %</dd>
+          <dd class="num">
+            {decimal(100 * p0)} % and {decimal(100 * p1)} %
+          </dd>
         </div>
         {num(evidence.controls) > 0 && (
           <div>
             <dt>controls failed</dt>
-            <dd class="num">{count(evidence.controls_failed)} of {count(evidence.controls)}</dd>
+            <dd class="num">
+              {count(evidence.controls_failed)} of {count(evidence.controls)}
+            </dd>
           </div>
         )}
         {evidence.control_e_value > 0 && (

@@ -16,9 +16,15 @@ export function RunCell({ run }: { run: DiagnosticRun }) {
         title={run.reason || plain(run.state)}
         onClick={() => setOpen(true)}
       >
-        <span class="sign" aria-hidden="true">{signOf(run.state)}</span>
+        <span class="sign" aria-hidden="true">
+          {signOf(run.state)}
+        </span>
         {run.state === "pending" && run.deadline ? <Countdown time={run.deadline} /> : <span>{plain(run.state)}</span>}
-        {run.late_outcome && <span class="late" title={`came too late: ${run.late_outcome}`}>late</span>}
+        {run.late_outcome && (
+          <span class="late" title={`came too late: ${run.late_outcome}`}>
+            late
+          </span>
+        )}
       </button>
       {open && <RunDialog run={run} onClose={() => setOpen(false)} />}
     </>
@@ -36,17 +42,54 @@ function RunDialog({ run, onClose }: { run: DiagnosticRun; onClose: () => void }
           ["Unit", <UnitLink id={run.unit_id} />],
           ["Release", run.release_id && <ReleaseLink id={run.release_id} />],
           ["Run", <Id text={run.run_id} />],
-          ["Asked for by", run.triggered_by === "ota_verify" ? "the update" : run.triggered_by === "operator" ? "an operator; it gates nothing" : run.triggered_by],
-          ["Began", <><Exact time={run.created_at} /> (<Ago time={run.created_at} />)</>],
-          ["Deadline", run.state === "pending" && run.deadline ? <><Countdown time={run.deadline} /> left; then it counts as timeout</> : ""],
+          [
+            "Asked for by",
+            run.triggered_by === "ota_verify"
+              ? "the update"
+              : run.triggered_by === "operator"
+                ? "an operator; it gates nothing"
+                : run.triggered_by,
+          ],
+          [
+            "Began",
+            <>
+              <Exact time={run.created_at} /> (<Ago time={run.created_at} />)
+            </>,
+          ],
+          [
+            "Deadline",
+            run.state === "pending" && run.deadline ? (
+              <>
+                <Countdown time={run.deadline} /> left; then it counts as timeout
+              </>
+            ) : (
+              ""
+            ),
+          ],
           ["Ended", run.finished_at ? <Exact time={run.finished_at} /> : ""],
           ["Took", run.duration_ms ? `${decimal(run.duration_ms)} ms` : ""],
-          ["Came too late", run.late_outcome ? <><State state={run.late_outcome} /> <span class="muted">when nobody waited for it any more; it decided nothing</span></> : ""],
+          [
+            "Came too late",
+            run.late_outcome ? (
+              <>
+                <State state={run.late_outcome} />{" "}
+                <span class="muted">when nobody waited for it any more; it decided nothing</span>
+              </>
+            ) : (
+              ""
+            ),
+          ],
         ]}
       />
       {run.measurements?.length > 0 && <Measurements list={run.measurements} />}
       <h3>Log</h3>
-      {run.log_excerpt ? <pre class="log" tabIndex={0}>{run.log_excerpt}</pre> : <p class="muted">{run.state === "pending" ? "Nothing yet." : "It printed nothing."}</p>}
+      {run.log_excerpt ? (
+        <pre class="log" tabIndex={0}>
+          {run.log_excerpt}
+        </pre>
+      ) : (
+        <p class="muted">{run.state === "pending" ? "Nothing yet." : "It printed nothing."}</p>
+      )}
     </Dialog>
   );
 }
@@ -72,11 +115,17 @@ function Measurements({ list }: { list: Measurement[] }) {
         return (
           <tr key={each.name}>
             <td>{each.name}</td>
-            <td class="right num">{decimal(each.value)} {each.unit}</td>
+            <td class="right num">
+              {decimal(each.value)} {each.unit}
+            </td>
             <td class="right num muted">
-              {given(each.min) && given(each.max) ? `${decimal(each.min)} to ${decimal(each.max)}`
-                : given(each.min) ? `at least ${decimal(each.min)}`
-                : given(each.max) ? `at most ${decimal(each.max)}` : "–"}
+              {given(each.min) && given(each.max)
+                ? `${decimal(each.min)} to ${decimal(each.max)}`
+                : given(each.min)
+                  ? `at least ${decimal(each.min)}`
+                  : given(each.max)
+                    ? `at most ${decimal(each.max)}`
+                    : "–"}
             </td>
             <td>{bounded && <State state={bad ? "fail" : "pass"} name={bad ? "outside" : "within"} />}</td>
           </tr>

@@ -14,7 +14,9 @@ export function Loading() {
   return (
     <div class="loading" role="status">
       {waited > 0 && <div class="skeleton" aria-hidden="true" />}
-      {waited > 0 && <p class="muted">{waited > 1 ? "Still loading: the controller is slow to answer." : "Loading…"}</p>}
+      {waited > 0 && (
+        <p class="muted">{waited > 1 ? "Still loading: the controller is slow to answer." : "Loading…"}</p>
+      )}
     </div>
   );
 }
@@ -31,7 +33,10 @@ export function Empty({ title, children }: { title: string; children?: Component
 function adviceOf(error: ApiError): [title: string, advice: string] {
   switch (error.status) {
     case 0:
-      return ["The controller does not answer", "Is tandem-fleet running, and is there a way to it? This page tries again by itself."];
+      return [
+        "The controller does not answer",
+        "Is tandem-fleet running, and is there a way to it? This page tries again by itself.",
+      ];
     case 400:
       return ["That cannot be asked like this", ""];
     case 401:

@@ -1,5 +1,6 @@
 // Times: relative, with the exact one on hover.
 import { useEffect, useState } from "preact/hooks";
+import { now } from "../clock";
 import { countdown, relative, seconds } from "../format";
 import type { Time } from "../types";
 
@@ -8,28 +9,29 @@ const listeners = new Set<() => void>();
 setInterval(() => document.hidden || listeners.forEach((listener) => listener()), 1000);
 
 export function useNow(everySecs: number): number {
-  const [now, setNow] = useState(() => Date.now() / 1000);
+  const [, setNow] = useState(0);
   useEffect(() => {
-    let shown = Date.now() / 1000;
+    let shown = now();
     const listener = () => {
-      const current = Date.now() / 1000;
+      const current = now();
       if (current - shown + 0.5 >= everySecs) setNow((shown = current));
     };
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, [everySecs]);
-  return now;
+  // Whatever else draws it anew shows the time of now.
+  return now();
 }
 
 const exact = (time: Time) =>
   time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "never";
 
 export function Ago({ time }: { time: Time }) {
-  const young = time && Math.abs(Date.now() / 1000 - seconds(time)) < 120;
-  const now = useNow(young ? 1 : 15);
+  const young = time && Math.abs(now() - seconds(time)) < 120;
+  const current = useNow(young ? 1 : 15);
   return (
     <time dateTime={time ?? ""} title={exact(time)}>
-      {relative(time, now)}
+      {relative(time, current)}
     </time>
   );
 }
@@ -39,10 +41,10 @@ export function Exact({ time }: { time: Time }) {
 }
 
 export function Countdown({ time }: { time: Time }) {
-  const now = useNow(1);
+  const current = useNow(1);
   return (
     <time dateTime={time ?? ""} title={`until ${exact(time)}`} class="num">
-      {countdown(time, now)}
+      {countdown(time, current)}
     </time>
   );
 }

@@ -12,7 +12,10 @@ import { Ago } from "../ui/time";
 export function AuditView({ route }: { route: Route }) {
   const object = route.query.get("object") ?? "";
   const pages = usePages(object);
-  const answer = useAnswer<AuditList>(withQuery("/v1/audit", { object, page_size: 100, page_token: pages.token }), pages.page === 1 ? ["audit"] : []);
+  const answer = useAnswer<AuditList>(
+    withQuery("/v1/audit", { object, page_size: 100, page_token: pages.token }),
+    pages.page === 1 ? ["audit"] : [],
+  );
   const [text, setText] = useState(object);
   useEffect(() => setText(object), [object]);
   const [busy, setBusy] = useState(false);
@@ -29,14 +32,35 @@ export function AuditView({ route }: { route: Route }) {
   return (
     <>
       <Head title="Audit" about="Who did what, and what the controllers did by themselves">
-        <button onClick={save} disabled={busy} title="Everything, oldest first, one JSON object a line">{busy ? "…" : "Export"}</button>
+        <button onClick={save} disabled={busy} title="Everything, oldest first, one JSON object a line">
+          {busy ? "…" : "Export"}
+        </button>
       </Head>
       <div class="filters">
-        <form class="filter" role="search" onSubmit={(event) => { event.preventDefault(); setQuery({ object: text.trim() }); }}>
-          <input name="object" data-filter aria-label="Object" placeholder="rollout/7, unit/gw-17, release/gw-2" value={text} spellcheck={false}
-            autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
+        <form
+          class="filter"
+          role="search"
+          onSubmit={(event) => {
+            event.preventDefault();
+            setQuery({ object: text.trim() });
+          }}
+        >
+          <input
+            name="object"
+            data-filter
+            aria-label="Object"
+            placeholder="rollout/7, unit/gw-17, release/gw-2"
+            value={text}
+            spellcheck={false}
+            autocomplete="off"
+            onInput={(event) => setText(event.currentTarget.value)}
+          />
           <button>Filter</button>
-          {object && <button type="button" onClick={() => setQuery({ object: undefined })}>Clear</button>}
+          {object && (
+            <button type="button" onClick={() => setQuery({ object: undefined })}>
+              Clear
+            </button>
+          )}
         </form>
       </div>
       <Shown answer={answer}>
@@ -49,7 +73,7 @@ export function AuditView({ route }: { route: Route }) {
             <>
               <Table
                 label="Audit"
-      cards
+                cards
                 head={
                   <>
                     <th class="right">When</th>
@@ -60,9 +84,17 @@ export function AuditView({ route }: { route: Route }) {
                   </>
                 }
               >
-                {data.entries.map((entry) => <Row key={String(entry.id)} entry={entry} />)}
+                {data.entries.map((entry) => (
+                  <Row key={String(entry.id)} entry={entry} />
+                ))}
               </Table>
-              <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="the audit log" />
+              <Pager
+                page={pages.page}
+                next={data.next_page_token}
+                onNext={pages.next}
+                onBack={pages.back}
+                what="the audit log"
+              />
             </>
           )
         }
@@ -77,10 +109,17 @@ const kSign = ["", "", "! ", "‼ "];
 function Row({ entry }: { entry: AuditEntry }) {
   return (
     <tr>
-      <td class="right"><Ago time={entry.at} /></td>
+      <td class="right">
+        <Ago time={entry.at} />
+      </td>
       <td>{entry.actor}</td>
-      <td class={kSeverity[entry.severity] ?? ""}>{kSign[entry.severity] ?? ""}{entry.event}</td>
-      <td><ObjectLink object={entry.object} /></td>
+      <td class={kSeverity[entry.severity] ?? ""}>
+        {kSign[entry.severity] ?? ""}
+        {entry.event}
+      </td>
+      <td>
+        <ObjectLink object={entry.object} />
+      </td>
       <td class="grow change">
         {changes(entry).map(([name, before, after]) => (
           <span key={name}>

@@ -1,7 +1,7 @@
 import { count, num, percent, units } from "../format";
 import { useAnswer } from "../query";
 
-import type { Overview, VersionShare } from "../types";
+import type { Overview, ReleaseList, VersionShare } from "../types";
 import { Bar, Legend } from "../ui/bar";
 import type { Part } from "../ui/bar";
 import { Head, ReleaseLink, Section } from "../ui/basics";
@@ -14,10 +14,15 @@ const kShownVersions = 4;
 
 export function FleetView() {
   const fleet = useAnswer<Overview>("/v1/fleet", ["fleet", "audit", "rollout/"]);
+  // The newest ones; what is older hardly runs anywhere.
+  const releases = useAnswer<ReleaseList>("/v1/releases?page_size=100", ["release/"]).data?.releases ?? [];
+  const frozen = new Set(releases.filter((release) => release.frozen).map((release) => release.digest));
   return (
     <>
       <Head title="Fleet" about={fleet.data && `${units(fleet.data.units)} in ${fleet.data.namespace}`} />
-      <Shown answer={fleet}>{(data) => (num(data.units) === 0 ? <NoUnits /> : <Numbers fleet={data} />)}</Shown>
+      <Shown answer={fleet}>
+        {(data) => (num(data.units) === 0 ? <NoUnits /> : <Numbers fleet={data} frozen={frozen} />)}
+      </Shown>
     </>
   );
 }
@@ -25,29 +30,60 @@ export function FleetView() {
 function NoUnits() {
   return (
     <Empty title="No unit is registered yet">
-      Register them from a file: <code>tandem-fleetctl units register units.csv</code>. They appear here as soon as they are.
+      Register them from a file: <code>tandem-fleetctl units register units.csv</code>. They appear here as soon as they
+      are.
     </Empty>
   );
 }
 
-function Numbers({ fleet }: { fleet: Overview }) {
+function Numbers({ fleet, frozen }: { fleet: Overview; frozen: Set<string> }) {
   const all = num(fleet.units);
   const offline = all - num(fleet.online);
   return (
     <>
       <ul class="figures">
-        <Figure name="Online" value={percent(num(fleet.online), all)} about={`${count(fleet.online)} of ${count(all)}`} href="#/units?presence=online" />
+        <Figure
+          name="Online"
+          value={percent(num(fleet.online), all)}
+          about={`${count(fleet.online)} of ${count(all)}`}
+          href="#/units?presence=online"
+        />
         <Figure name="Offline" value={count(offline)} href="#/units?presence=offline" quiet={offline === 0} />
-        <Figure name="Stale" value={count(fleet.stale)} about="silent, without a goodbye" href="#/units?presence=stale" tone="warn" />
-        <Figure name="Storm" value={count(fleet.storm_units)} about="failed again after the way back" href="#/units?presence=storm" tone="bad" />
-        <Figure name="Held" value={count(fleet.held_units)} about="by operators" href="#/units?presence=held" tone="warn" />
+        <Figure
+          name="Stale"
+          value={count(fleet.stale)}
+          about="silent, without a goodbye"
+          href="#/units?presence=stale"
+          tone="warn"
+        />
+        <Figure
+          name="Storm"
+          value={count(fleet.storm_units)}
+          about="failed again after the way back"
+          href="#/units?presence=storm"
+          tone="bad"
+        />
+        <Figure
+          name="Held"
+          value={count(fleet.held_units)}
+          about="by operators"
+          href="#/units?presence=held"
+          tone="warn"
+        />
+        <Figure name="Frozen" value={count(frozen.size)} about="releases" href="#/releases" tone="warn" />
         <Figure name="Revoked" value={count(fleet.revoked)} href="#/units?presence=revoked" />
         <Figure name="Unpublished" value={count(fleet.unpublished)} about="orders on their way out" />
       </ul>
       <Section title="What runs">
         <div class="planes">
           {kPlanes.map((plane) => (
-            <Plane key={plane} plane={plane} shares={fleet.versions.filter((share) => share.plane === plane)} all={all} />
+            <Plane
+              key={plane}
+              plane={plane}
+              shares={fleet.versions.filter((share) => share.plane === plane)}
+              all={all}
+              frozen={frozen}
+            />
           ))}
         </div>
       </Section>
@@ -82,19 +118,27 @@ function Numbers({ fleet }: { fleet: Overview }) {
   );
 }
 
-function Figure(props: { name: string; value: string; about?: string; href?: string; tone?: "warn" | "bad"; quiet?: boolean }) {
+function Figure(props: {
+  name: string;
+  value: string;
+  about?: string;
+  href?: string;
+  tone?: "warn" | "bad";
+  quiet?: boolean;
+}) {
   const zero = props.value === "0";
   const body = (
     <>
       <span class="figure-name">{props.name}</span>
-      <span class={`figure-value ${zero ? "zero" : props.tone ?? ""}`}>{props.value}</span>
+      <span class={`figure-value ${zero ? "zero" : (props.tone ?? "")}`}>{props.value}</span>
       {props.about && <span class="figure-about">{props.about}</span>}
     </>
   );
   return <li>{props.href ? <a href={props.href}>{body}</a> : <div>{body}</div>}</li>;
 }
 
-function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; all: number }) {
+function Plane(props: { plane: string; shares: VersionShare[]; all: number; frozen: Set<string> }) {
+  const { plane, shares, all, frozen } = props;
   const sorted = [...shares].sort((a, b) => num(b.units) - num(a.units));
   const known = sorted.filter((share) => share.release_id);
   const shown = known.slice(0, kShownVersions);
@@ -104,7 +148,17 @@ function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; 
     name: share.release_id,
     units: num(share.units),
     look: `shade-${i}`,
-    label: <ReleaseLink id={share.release_id} digest={share.release_digest} />,
+    label: (
+      <>
+        <ReleaseLink id={share.release_id} digest={share.release_digest} />
+        {frozen.has(share.release_digest) && (
+          <span class="tone-warn" title="frozen: never assigned again">
+            {" "}
+            ❄
+          </span>
+        )}
+      </>
+    ),
   }));
   if (rest > 0) parts.push({ name: `${known.length - shown.length} others`, units: rest, look: "shade-4" });
   if (unknown > 0) parts.push({ name: "none known", units: unknown, look: "out" });
@@ -122,4 +176,3 @@ function Plane({ plane, shares, all }: { plane: string; shares: VersionShare[]; 
     </div>
   );
 }
-

@@ -19,24 +19,68 @@ export function KeysView() {
             </Empty>
           ) : (
             <>
-              {keys.warnings.map((warning) => <Banner key={warning} tone="warn" title={warning} />)}
+              {keys.warnings.map((warning) => (
+                <Banner key={warning} tone="warn" title={warning} />
+              ))}
               <Section title="Documents">
                 <Facts
                   rows={[
-                    ["Key set", <>version {String(keys.key_set_version)}, ends <Ago time={keys.key_set_expires} /> <span class="muted">(<Exact time={keys.key_set_expires} />)</span></>],
-                    ["Release list", num(keys.release_list_version)
-                      ? <>version {String(keys.release_list_version)} with {keys.releases_listed} releases, ends <Ago time={keys.release_list_expires} /> <span class="muted">(<Exact time={keys.release_list_expires} />)</span></>
-                      : <span class="tone-warn">! none: nothing can be assigned</span>],
-                    ["This controller signs with", <><Id text={keys.signing_keyid} short={16} /> {keys.signing_key_trusted ? <State state="pass" name="in the key set" /> : <State state="fail" name="not in the key set: units refuse its orders" />}</>],
+                    [
+                      "Key set",
+                      <>
+                        version {String(keys.key_set_version)}, ends <Ago time={keys.key_set_expires} />{" "}
+                        <span class="muted">
+                          (<Exact time={keys.key_set_expires} />)
+                        </span>
+                      </>,
+                    ],
+                    [
+                      "Release list",
+                      num(keys.release_list_version) ? (
+                        <>
+                          version {String(keys.release_list_version)} with {keys.releases_listed} releases, ends{" "}
+                          <Ago time={keys.release_list_expires} />{" "}
+                          <span class="muted">
+                            (<Exact time={keys.release_list_expires} />)
+                          </span>
+                        </>
+                      ) : (
+                        <span class="tone-warn">! none: nothing can be assigned</span>
+                      ),
+                    ],
+                    [
+                      "This controller signs with",
+                      <>
+                        <Id text={keys.signing_keyid} short={16} />{" "}
+                        {keys.signing_key_trusted ? (
+                          <State state="pass" name="in the key set" />
+                        ) : (
+                          <State state="fail" name="not in the key set: units refuse its orders" />
+                        )}
+                      </>,
+                    ],
                   ]}
                 />
               </Section>
               <Section title="Keys of the key set">
-                <Table label="Keys" head={<><th>Role</th><th>Key</th><th>Algorithm</th><th class="right">Signatures needed</th></>}>
+                <Table
+                  label="Keys"
+                  head={
+                    <>
+                      <th>Role</th>
+                      <th>Key</th>
+                      <th>Algorithm</th>
+                      <th class="right">Signatures needed</th>
+                    </>
+                  }
+                >
                   {keys.keys.map((key) => (
                     <tr key={key.role + key.keyid}>
                       <td>{key.role}</td>
-                      <td><Id text={key.keyid} short={16} />{key.keyid === keys.signing_keyid && <span class="muted"> this controller</span>}</td>
+                      <td>
+                        <Id text={key.keyid} short={16} />
+                        {key.keyid === keys.signing_keyid && <span class="muted"> this controller</span>}
+                      </td>
                       <td>{key.algorithm}</td>
                       <td class="right num">{key.threshold}</td>
                     </tr>

@@ -1,4 +1,3 @@
-import { useState } from "preact/hooks";
 import { post, segment, withQuery } from "../api";
 import { count, durationOf, num, plain, seconds, span, units } from "../format";
 import { useAnswer, usePages } from "../query";
@@ -11,6 +10,7 @@ import { Facts, Head, Id, Pager, ReleaseLink, Section, State, Table, UnitLink } 
 import { GateChart } from "../ui/gate-chart";
 import { Empty, Shown } from "../ui/states";
 import { Ago, Countdown, useNow } from "../ui/time";
+import { RolloutActions } from "./rollout-actions";
 import { kOver, rateOf, rateText, ringOf, stateOf } from "./rollouts";
 
 export function RolloutView({ route }: { route: Route }) {
@@ -25,17 +25,25 @@ export function RolloutView({ route }: { route: Route }) {
             about={
               <>
                 Rollout {id} of <ReleaseLink id={rollout.release_id} digest={rollout.release_digest} /> to{" "}
-                {rollout.spec.target ? <code>{rollout.spec.target}</code> : "all units"}, by {rollout.created_by}, <Ago time={rollout.created_at} />
+                {rollout.spec.target ? <code>{rollout.spec.target}</code> : "all units"}, by {rollout.created_by},{" "}
+                <Ago time={rollout.created_at} />
               </>
             }
           >
-            <Verbs rollout={rollout} />
+            <RolloutActions rollout={rollout} />
           </Head>
           <Summary rollout={rollout} />
           <Section title="Rings" aside={<a href={`#/verification?rollout=${id}`}>Verification</a>}>
             <ol class="tree">
               {rollout.rings.map((ring, i) => (
-                <RingBranch key={ring.name} rollout={rollout} ring={ring} spec={rollout.spec.rings?.[i]} index={i} route={route} />
+                <RingBranch
+                  key={ring.name}
+                  rollout={rollout}
+                  ring={ring}
+                  spec={rollout.spec.rings?.[i]}
+                  index={i}
+                  route={route}
+                />
               ))}
             </ol>
           </Section>
@@ -48,53 +56,13 @@ export function RolloutView({ route }: { route: Route }) {
   );
 }
 
-function Verbs({ rollout }: { rollout: Rollout }) {
-  const [takeBack, setTakeBack] = useState("");
-  const id = String(rollout.id);
-  const over = kOver.includes(rollout.state) || rollout.state === "aborting";
-  const ended = `it is ${rollout.state}`;
-  const ring = ringOf(rollout);
-  const failed = rollout.rings.reduce((sum, each) => sum + num(each.counts.failed) + num(each.counts.verification_failed), 0);
-  const change = (verb: string, more: object = {}) => (reason: string) =>
-    post(`/v1/rollouts/${segment(id)}/change`, { verb, reason, revision: rollout.revision, ...more });
-  return (
-    <>
-      {rollout.paused && !over ? (
-        <Action label="Resume" role="OPERATOR" text="New units are ordered again, and rings may be promoted." reason="welcome" primary
-          done={`Rollout ${id} goes on.`} run={change("resume")} title="Resume the rollout" />
-      ) : (
-        <Action label="Pause" role="OPERATOR" title="Pause the rollout" reason="welcome" not={over ? ended : ""}
-          text="No new orders and no promotion. What was ordered runs on, and a failure still aborts."
-          done={`Rollout ${id} is paused.`} run={change("pause")} />
-      )}
-      <Action label="Promote" role="OPERATOR" title="Promote the ring" reason="needed"
-        not={over ? ended : rollout.state !== "rolling" ? `the ring is ${plain(rollout.state)}` : ""}
-        text={`Ring ${ring?.name ?? ""} is promoted without waiting for its gate; the next one begins.`}
-        done={`Rollout ${id}: promoted.`} run={change("promote")} />
-      <Action label="Retry" role="OPERATOR" title="Try failed units again" reason="welcome"
-        not={over ? ended : failed === 0 ? "no unit has failed" : ""}
-        text={`${units(failed)} that failed are ordered once more.`}
-        done={`Rollout ${id}: failed units are tried again.`} run={change("retry")} />
-      <Action label="Abort" role="OPERATOR" title="Abort the rollout" reason="needed" danger not={over ? ended : ""}
-        text="The rollout ends."
-        done={`Rollout ${id} is aborted.`} run={change("abort", takeBack ? { on_abort: takeBack } : {})}>
-        <label>
-          Units that have it
-          <select name="on_abort" value={takeBack} onChange={(event) => setTakeBack(event.currentTarget.value)}>
-            <option value="">as the rollout says ({rollout.spec.on_abort === "KEEP_UPDATED" ? "keep it" : "go back"})</option>
-            <option value="TAKE_BACK">go back to what they had</option>
-            <option value="KEEP_UPDATED">keep it where it is confirmed</option>
-          </select>
-        </label>
-      </Action>
-    </>
-  );
-}
-
 function Summary({ rollout }: { rollout: Rollout }) {
   const now = useNow(10);
   const forward = attemptParts(rollout.rings.map((ring) => ring.counts));
-  const back = attemptParts(rollout.rings.map((ring) => ring.counts), "rollback");
+  const back = attemptParts(
+    rollout.rings.map((ring) => ring.counts),
+    "rollback",
+  );
   const members = rollout.rings.reduce((sum, ring) => sum + num(ring.members), 0);
   const over = kOver.includes(rollout.state);
   const reason = rollout.reason || ringOf(rollout)?.reason;
@@ -103,7 +71,9 @@ function Summary({ rollout }: { rollout: Rollout }) {
       <p class="verdict">
         <State state={stateOf(rollout)} />
         {reason && <span>{reason}</span>}
-        {num(rollout.superseded_by) > 0 && <a href={to("rollouts", String(rollout.superseded_by))}>by rollout {String(rollout.superseded_by)}</a>}
+        {num(rollout.superseded_by) > 0 && (
+          <a href={to("rollouts", String(rollout.superseded_by))}>by rollout {String(rollout.superseded_by)}</a>
+        )}
       </p>
       <Bar parts={forward} whole={members} label="Units of all rings" />
       <Legend parts={forward} whole={members} />
@@ -117,7 +87,9 @@ function Summary({ rollout }: { rollout: Rollout }) {
       <dl class="inline-facts">
         <div>
           <dt>ring</dt>
-          <dd class="num">{Math.min(rollout.ring + 1, rollout.rings.length)} of {rollout.rings.length}</dd>
+          <dd class="num">
+            {Math.min(rollout.ring + 1, rollout.rings.length)} of {rollout.rings.length}
+          </dd>
         </div>
         <div>
           <dt>units</dt>
@@ -136,15 +108,34 @@ function Summary({ rollout }: { rollout: Rollout }) {
   );
 }
 
-function RingBranch({ rollout, ring, spec, index, route }: { rollout: Rollout; ring: Ring; spec: RingSpec | undefined; index: number; route: Route }) {
+function RingBranch({
+  rollout,
+  ring,
+  spec,
+  index,
+  route,
+}: {
+  rollout: Rollout;
+  ring: Ring;
+  spec: RingSpec | undefined;
+  index: number;
+  route: Route;
+}) {
   const chosen = route.query.get("ring");
   const current = index === Math.min(rollout.ring, rollout.rings.length - 1);
   const open = chosen === null ? current : chosen === ring.name;
   const parts = attemptParts([ring.counts]);
   return (
     <li class={open ? "ring open" : "ring"}>
-      <button class="ring-head" data-row aria-expanded={open} onClick={() => setQuery({ ring: open ? "-" : ring.name, state: undefined })}>
-        <span class="twist" aria-hidden="true">{open ? "▾" : "▸"}</span>
+      <button
+        class="ring-head"
+        data-row
+        aria-expanded={open}
+        onClick={() => setQuery({ ring: open ? "-" : ring.name, state: undefined })}
+      >
+        <span class="twist" aria-hidden="true">
+          {open ? "▾" : "▸"}
+        </span>
         <span class="ring-name">{ring.name}</span>
         {/* A run that is pending is under way; a ring is not. */}
         {ring.state === "pending" ? <State state="queued" name="pending" /> : <State state={ring.state} />}
@@ -156,9 +147,7 @@ function RingBranch({ rollout, ring, spec, index, route }: { rollout: Rollout; r
       {open && (
         <div class="ring-body">
           <div class="ring-gate">
-            <h3>
-              Gate {ring.verdict && <State state={ring.verdict} />}
-            </h3>
+            <h3>Gate {ring.verdict && <State state={ring.verdict} />}</h3>
             {ring.reason && <p>{ring.reason}</p>}
             <GateChart ring={ring} spec={spec?.gate} />
           </div>
@@ -169,15 +158,37 @@ function RingBranch({ rollout, ring, spec, index, route }: { rollout: Rollout; r
   );
 }
 
-const kStates = ["queued", "offline", "asked", "updating", "provisional", "applied", "verifying", "verifying_trial", "cleared", "verified", "passed", "failed",
-  "verification_failed", "verification_storm", "excluded", "superseded", "cancelled"];
+const kStates = [
+  "queued",
+  "offline",
+  "asked",
+  "updating",
+  "provisional",
+  "applied",
+  "verifying",
+  "verifying_trial",
+  "cleared",
+  "verified",
+  "passed",
+  "failed",
+  "verification_failed",
+  "verification_storm",
+  "excluded",
+  "superseded",
+  "cancelled",
+];
 
 function Attempts({ rollout, ring, route }: { rollout: Rollout; ring: Ring; route: Route }) {
   const state = route.query.get("state") ?? "";
   const id = String(rollout.id);
   const pages = usePages(`${ring.name}/${state}`);
   const answer = useAnswer<AttemptList>(
-    withQuery(`/v1/rollouts/${segment(id)}/attempts`, { ring: ring.name, state, page_size: 50, page_token: pages.token }),
+    withQuery(`/v1/rollouts/${segment(id)}/attempts`, {
+      ring: ring.name,
+      state,
+      page_size: 50,
+      page_token: pages.token,
+    }),
     [`rollout/${id}`],
   );
   return (
@@ -186,10 +197,17 @@ function Attempts({ rollout, ring, route }: { rollout: Rollout; ring: Ring; rout
         <h3>Units</h3>
         <label class="inline">
           State{" "}
-          <select name="state" data-filter value={state} onChange={(event) => setQuery({ ring: ring.name, state: event.currentTarget.value })}>
+          <select
+            name="state"
+            data-filter
+            value={state}
+            onChange={(event) => setQuery({ ring: ring.name, state: event.currentTarget.value })}
+          >
             <option value="">all</option>
             {kStates.map((each) => (
-              <option key={each} value={each}>{plain(each)}</option>
+              <option key={each} value={each}>
+                {plain(each)}
+              </option>
             ))}
           </select>
         </label>
@@ -203,7 +221,13 @@ function Attempts({ rollout, ring, route }: { rollout: Rollout; ring: Ring; rout
           ) : (
             <>
               <AttemptTable attempts={data.attempts} rollout={rollout} />
-              <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="units" />
+              <Pager
+                page={pages.page}
+                next={data.next_page_token}
+                onNext={pages.next}
+                onBack={pages.back}
+                what="units"
+              />
             </>
           )
         }
@@ -232,25 +256,53 @@ function AttemptTable({ attempts, rollout }: { attempts: Attempt[]; rollout: Rol
     >
       {attempts.map((attempt) => (
         <tr key={String(attempt.id)}>
-          <td><UnitLink id={attempt.unit_id} row /></td>
-          <td><State state={attempt.state} /></td>
+          <td>
+            <UnitLink id={attempt.unit_id} row />
+          </td>
+          <td>
+            <State state={attempt.state} />
+          </td>
           <td class="wide-only">
             {plain(attempt.kind)}
             {attempt.tries > 1 && <span class="muted"> try {attempt.tries}</span>}
           </td>
           <td>
-            {attempt.score ? <State state={attempt.score} /> : attempt.score_at ? <span class="muted">in <Countdown time={attempt.score_at} /></span> : <span class="muted">–</span>}
+            {attempt.score ? (
+              <State state={attempt.score} />
+            ) : attempt.score_at ? (
+              <span class="muted">
+                in <Countdown time={attempt.score_at} />
+              </span>
+            ) : (
+              <span class="muted">–</span>
+            )}
           </td>
           <td class="grow">
             {attempt.reason}
-            {num(attempt.rolled_back_by) > 0 && <span class="muted"> taken back by attempt {String(attempt.rolled_back_by)}</span>}
+            {num(attempt.rolled_back_by) > 0 && (
+              <span class="muted"> taken back by attempt {String(attempt.rolled_back_by)}</span>
+            )}
           </td>
-          <td class="right"><Ago time={attempt.changed_at} /></td>
+          <td class="right">
+            <Ago time={attempt.changed_at} />
+          </td>
           <td class="right">
             {["failed", "verification_failed"].includes(attempt.state) && attempt.kind === "forward" && !over && (
-              <Action label="Retry" role="OPERATOR" title={`Try ${attempt.unit_id} again`} text="It is ordered once more." reason="welcome"
+              <Action
+                label="Retry"
+                role="OPERATOR"
+                title={`Try ${attempt.unit_id} again`}
+                text="It is ordered once more."
+                reason="welcome"
                 done={`${attempt.unit_id} is tried again.`}
-                run={(reason) => post(`/v1/rollouts/${segment(String(rollout.id))}/change`, { verb: "retry", reason, unit_id: attempt.unit_id })} />
+                run={(reason) =>
+                  post(`/v1/rollouts/${segment(String(rollout.id))}/change`, {
+                    verb: "retry",
+                    reason,
+                    unit_id: attempt.unit_id,
+                  })
+                }
+              />
             )}
           </td>
         </tr>
@@ -264,13 +316,25 @@ function SpecFacts({ rollout }: { rollout: Rollout }) {
   return (
     <Facts
       rows={[
-        ["Release", <><ReleaseLink id={rollout.release_id} digest={rollout.release_digest} /> <Id text={rollout.release_digest} short={12} /></>],
+        [
+          "Release",
+          <>
+            <ReleaseLink id={rollout.release_id} digest={rollout.release_digest} />{" "}
+            <Id text={rollout.release_digest} short={12} />
+          </>,
+        ],
         ["Target", spec.target ? <code>{spec.target}</code> : "all units"],
         ["Scored", spec.score_age ? `${span(durationOf(spec.score_age))} after it was asked` : ""],
         ["At most at a time", spec.max_in_flight ? units(spec.max_in_flight) : "no limit"],
         ["Rate", spec.units_per_minute ? `${spec.units_per_minute} a minute` : "no limit"],
-        ["On abort", spec.on_abort === "KEEP_UPDATED" ? "units that have it confirmed keep it" : "units go back to what they had"],
-        ["On failed verification", spec.on_verification_failure === "SCORE" ? "one failure of the gate" : "taken back from all"],
+        [
+          "On abort",
+          spec.on_abort === "KEEP_UPDATED" ? "units that have it confirmed keep it" : "units go back to what they had",
+        ],
+        [
+          "On failed verification",
+          spec.on_verification_failure === "SCORE" ? "one failure of the gate" : "taken back from all",
+        ],
         ["Hours (UTC)", (spec.windows ?? []).map((window) => `${window.from}–${window.until}`).join(", ")],
         ["Starts", spec.start ? <Ago time={spec.start} /> : ""],
       ]}

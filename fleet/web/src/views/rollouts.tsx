@@ -1,4 +1,4 @@
-import { num, plain, seconds, span, units } from "../format";
+import { num, seconds, span, units } from "../format";
 import { useAnswer, usePages } from "../query";
 import { setQuery, to } from "../route";
 import type { Route } from "../route";
@@ -20,21 +20,34 @@ export function RolloutsView({ route }: { route: Route }) {
     <>
       <Head title="Rollouts">
         <div class="tabs" role="group" aria-label="Which">
-          <button aria-pressed={!active} onClick={() => setQuery({ show: undefined })}>All</button>
-          <button aria-pressed={active} onClick={() => setQuery({ show: "active" })}>Under way</button>
+          <button aria-pressed={!active} onClick={() => setQuery({ show: undefined })}>
+            All
+          </button>
+          <button aria-pressed={active} onClick={() => setQuery({ show: "active" })}>
+            Under way
+          </button>
         </div>
-        <a class="button primary" href="#/plan">Plan a rollout</a>
+        <a class="button primary" href="#/plan">
+          Plan a rollout
+        </a>
       </Head>
       <Shown answer={answer}>
         {(data) =>
           data.rollouts.length === 0 ? (
             <Empty title={active ? "Nothing is being rolled out" : "There was no rollout yet"}>
-              <a href="#/plan">Plan one</a>: who gets it, how long it takes, and what it would find, before anything happens.
+              <a href="#/plan">Plan one</a>: who gets it, how long it takes, and what it would find, before anything
+              happens.
             </Empty>
           ) : (
             <>
               <RolloutTable rollouts={data.rollouts} />
-              <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="rollouts" />
+              <Pager
+                page={pages.page}
+                next={data.next_page_token}
+                onNext={pages.next}
+                onBack={pages.back}
+                what="rollouts"
+              />
             </>
           )
         }
@@ -44,7 +57,8 @@ export function RolloutsView({ route }: { route: Route }) {
 }
 
 // Where it is: the ring that is under way, or the last one.
-export const ringOf = (rollout: Rollout): Ring | undefined => rollout.rings[Math.min(rollout.ring, rollout.rings.length - 1)];
+export const ringOf = (rollout: Rollout): Ring | undefined =>
+  rollout.rings[Math.min(rollout.ring, rollout.rings.length - 1)];
 
 const kDone = ["verified", "passed", "cleared", "applied", "failed", "verification_failed", "verification_storm"];
 
@@ -57,9 +71,11 @@ export function rateOf(rollout: Rollout, now: number): number {
   return ended > began ? (60 * done) / (ended - began) : 0;
 }
 
-export const rateText = (rate: number) => (rate === 0 ? "–" : rate < 1 ? "< 1 / min" : `${Math.round(rate).toLocaleString("en-US")} / min`);
+export const rateText = (rate: number) =>
+  rate === 0 ? "–" : rate < 1 ? "< 1 / min" : `${Math.round(rate).toLocaleString("en-US")} / min`;
 
-export const stateOf = (rollout: Rollout) => (rollout.paused && !kOver.includes(rollout.state) ? "paused" : rollout.state);
+export const stateOf = (rollout: Rollout) =>
+  rollout.paused && !kOver.includes(rollout.state) ? "paused" : rollout.state;
 
 export function RolloutTable({ rollouts }: { rollouts: Rollout[] }) {
   const now = useNow(15);
@@ -106,20 +122,27 @@ function Row({ rollout, now }: { rollout: Rollout; now: number }) {
         <State state={stateOf(rollout)} />
       </td>
       <td>
-        {ring?.name} <span class="muted num">{`${Math.min(rollout.ring + 1, rollout.rings.length)}/${rollout.rings.length}`}</span>
+        {ring?.name}{" "}
+        <span class="muted num">{`${Math.min(rollout.ring + 1, rollout.rings.length)}/${rollout.rings.length}`}</span>
       </td>
       <td class="grow">
         <Bar parts={parts} whole={members} label="Units" thin />
-        <span class="under">{members ? parts.map((part) => `${part.units.toLocaleString("en-US")} ${part.name}`).join(", ") : units(0)}</span>
+        <span class="under">
+          {members ? parts.map((part) => `${part.units.toLocaleString("en-US")} ${part.name}`).join(", ") : units(0)}
+        </span>
       </td>
       <td class="reason">
-        {!over && ring?.verdict && <State state={ring.verdict} name={plain(ring.verdict)} />}
-        <span class="under" title={rollout.reason || ring?.reason}>{rollout.reason || ring?.reason}</span>
+        {!over && ring?.verdict && <State state={ring.verdict} />}
+        <span class="under" title={rollout.reason || ring?.reason}>
+          {rollout.reason || ring?.reason}
+        </span>
       </td>
       <td class="wide-only right num">{rateText(rateOf(rollout, now))}</td>
       <td class="right">
         <Ago time={rollout.created_at} />
-        {over && <span class="under">took {span(Math.max(0, seconds(rollout.changed_at) - seconds(rollout.created_at)))}</span>}
+        {over && (
+          <span class="under">took {span(Math.max(0, seconds(rollout.changed_at) - seconds(rollout.created_at)))}</span>
+        )}
       </td>
     </tr>
   );

@@ -13,13 +13,26 @@ export function StopsView() {
   return (
     <>
       <Head title="Stops" about="Units that get no new orders, whatever rollout asks for it">
-        <Action label="Add a stop" role="OPERATOR" title="Stop new orders" danger reason="needed"
+        <Action
+          label="Add a stop"
+          role="OPERATOR"
+          title="Stop new orders"
+          danger
+          reason="needed"
           text="Units that match get no new order until the stop is lifted. What they were ordered already runs on."
-          done="The stop is in force." run={(reason) => post("/v1/stops", { target: target.trim(), reason })}>
+          done="The stop is in force."
+          run={(reason) => post("/v1/stops", { target: target.trim(), reason })}
+        >
           <label>
             Which units
-            <input name="target" value={target} placeholder='region == "eu"' spellcheck={false} autocomplete="off"
-              onInput={(event) => setTarget(event.currentTarget.value)} />
+            <input
+              name="target"
+              value={target}
+              placeholder='region == "eu"'
+              spellcheck={false}
+              autocomplete="off"
+              onInput={(event) => setTarget(event.currentTarget.value)}
+            />
             <span class="hint">A targeting expression. Empty: all units.</span>
           </label>
         </Action>
@@ -31,7 +44,7 @@ export function StopsView() {
           ) : (
             <Table
               label="Stops"
-      cards
+              cards
               head={
                 <>
                   <th>Stop</th>
@@ -49,10 +62,19 @@ export function StopsView() {
                   <td>{stop.target ? <code>{stop.target}</code> : <strong>all units</strong>}</td>
                   <td class="grow">{stop.reason}</td>
                   <td>{stop.by}</td>
-                  <td class="right"><Ago time={stop.at} /></td>
                   <td class="right">
-                    <Action label="Lift" role="OPERATOR" title={`Lift stop ${stop.id}`} reason="welcome" text="Its units get orders again."
-                      done={`Stop ${stop.id} is lifted.`} run={(reason) => post(`/v1/stops/${stop.id}/lift`, { reason })} />
+                    <Ago time={stop.at} />
+                  </td>
+                  <td class="right">
+                    <Action
+                      label="Lift"
+                      role="OPERATOR"
+                      title={`Lift stop ${stop.id}`}
+                      reason="welcome"
+                      text="Its units get orders again."
+                      done={`Stop ${stop.id} is lifted.`}
+                      run={(reason) => post(`/v1/stops/${stop.id}/lift`, { reason })}
+                    />
                   </td>
                 </tr>
               ))}

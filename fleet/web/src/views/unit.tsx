@@ -1,16 +1,15 @@
-import { useState } from "preact/hooks";
 import { StormBanner } from "../banners";
-import { post, segment } from "../api";
+import { segment } from "../api";
 import { num, plain } from "../format";
 import { useAnswer } from "../query";
 import { to } from "../route";
 import type { Route } from "../route";
 import type { Attempt, DiagnosticRun, Unit, UnitDetail } from "../types";
-import { Action } from "../ui/action";
 import { Facts, Head, Id, ReleaseLink, Section, State, Table } from "../ui/basics";
 import { RunCell } from "../ui/runs";
 import { Empty, Shown } from "../ui/states";
 import { Ago, Countdown, Exact } from "../ui/time";
+import { UnitActions } from "./unit-actions";
 import { Presence } from "./units";
 
 export function UnitView({ route }: { route: Route }) {
@@ -25,11 +24,16 @@ export function UnitView({ route }: { route: Route }) {
             about={
               <>
                 <Presence unit={detail.unit} /> heard <Ago time={detail.unit.last_seen} />
-                {detail.unit.held && <> <State state="held" title={detail.unit.held} /></>}
+                {detail.unit.held && (
+                  <>
+                    {" "}
+                    <State state="held" title={detail.unit.held} />
+                  </>
+                )}
               </>
             }
           >
-            <Verbs detail={detail} />
+            <UnitActions unit={detail.unit} />
           </Head>
           {detail.unit.storm && <StormBanner unit={id} why={detail.unit.storm} />}
           <Planes detail={detail} />
@@ -44,55 +48,6 @@ export function UnitView({ route }: { route: Route }) {
   );
 }
 
-function Verbs({ detail }: { detail: UnitDetail }) {
-  const { unit } = detail;
-  const id = unit.unit_id;
-  const call = (verb: string, more: object = {}) => (reason: string) => post(`/v1/units/${segment(id)}/${verb}`, { ...more, reason });
-  const back = unit.planes.some((plane) => (plane.verified && plane.verified !== plane.current) || plane.previous);
-  return (
-    <>
-      <Action label="Run diagnostics" role="OPERATOR" not={unit.revoked ? "it is revoked" : ""}
-        text={`All diagnostics of the releases that ${id} runs. The results are shown here, and gate nothing.`}
-        done={`Diagnostics run on ${id}.`} run={() => post(`/v1/units/${segment(id)}/diagnostics`, {})} />
-      {unit.held ? (
-        <Action label="Release" role="OPERATOR" title={`Release ${id}`} reason="needed" text="It takes part in automatic updates again."
-          done={`${id} gets updates again.`} run={call("hold", { held: false })} />
-      ) : (
-        <Action label="Hold" role="OPERATOR" title={`Hold ${id}`} reason="needed" not={unit.revoked ? "it is revoked" : ""}
-          text="It gets no automatic updates until somebody releases it. What it was ordered already runs on."
-          done={`${id} is held.`} run={call("hold", { held: true })} />
-      )}
-      <RollBack unit={unit} not={unit.revoked ? "it is revoked" : back ? "" : "there is nothing to go back to"} />
-      {unit.revoked ? (
-        <Action label="Reinstate" role="OPERATOR" title={`Reinstate ${id}`} reason="needed" text="It gets orders again, and what it says counts."
-          done={`${id} is reinstated.`} run={call("revoke", { revoked: false })} />
-      ) : (
-        <Action label="Revoke" role="OPERATOR" title={`Revoke ${id}`} reason="needed" danger
-          text="It gets no orders, and what it says is not taken. Do this when its keys or its certificate are in wrong hands."
-          done={`${id} is revoked.`} run={call("revoke", { revoked: true })} />
-      )}
-    </>
-  );
-}
-
-function RollBack({ unit, not }: { unit: Unit; not: string }) {
-  const [plane, setPlane] = useState("");
-  return (
-    <Action label="Go back" role="OPERATOR" title="Return to the last verified release" reason="needed" danger not={not}
-      text={`${unit.unit_id} is ordered back at once to the releases that it ran verified before. Nothing is downloaded.`}
-      done={`${unit.unit_id} goes back.`}
-      run={(reason) => post(`/v1/units/${segment(unit.unit_id)}/rollback`, { reason, ...(plane ? { planes: [plane] } : {}) })}>
-      <label>
-        Planes
-        <select name="planes" value={plane} onChange={(event) => setPlane(event.currentTarget.value)}>
-          <option value="">all that have something to go back to</option>
-          {unit.planes.map((each) => <option key={each.plane} value={each.plane}>{each.plane}{each.verified ? `: ${each.verified}` : ""}</option>)}
-        </select>
-      </label>
-    </Action>
-  );
-}
-
 function Planes({ detail: { unit, reported } }: { detail: UnitDetail }) {
   const known = unit.planes.filter((plane) => plane.desired || plane.current || plane.previous || plane.verified);
   const waits = num(unit.desired_sequence) > num(unit.reported_sequence);
@@ -102,13 +57,19 @@ function Planes({ detail: { unit, reported } }: { detail: UnitDetail }) {
       aside={
         <span class="muted">
           order {String(unit.desired_sequence)}
-          {num(unit.published_sequence) < num(unit.desired_sequence) ? ", not published yet" : waits ? ", not taken yet" : ", taken"}
+          {num(unit.published_sequence) < num(unit.desired_sequence)
+            ? ", not published yet"
+            : waits
+              ? ", not taken yet"
+              : ", taken"}
         </span>
       }
     >
       {known.length === 0 ? (
         <Empty title="It was not ordered to anything, and runs nothing that this fleet knows">
-          {num(unit.rollout) > 0 ? "A rollout has it in its list." : "The next rollout whose target it matches brings it a release."}
+          {num(unit.rollout) > 0
+            ? "A rollout has it in its list."
+            : "The next rollout whose target it matches brings it a release."}
         </Empty>
       ) : (
         <Table
@@ -127,9 +88,20 @@ function Planes({ detail: { unit, reported } }: { detail: UnitDetail }) {
           {known.map((plane) => (
             <tr key={plane.plane}>
               <td>{plane.plane}</td>
-              <td><ReleaseLink id={plane.desired} /></td>
-              <td><ReleaseLink id={plane.current} /></td>
-              <td>{plane.desired && (plane.desired === plane.current ? <State state="passed" name="as ordered" /> : <State state="updating" name="differs" />)}</td>
+              <td>
+                <ReleaseLink id={plane.desired} />
+              </td>
+              <td>
+                <ReleaseLink id={plane.current} />
+              </td>
+              <td>
+                {plane.desired &&
+                  (plane.desired === plane.current ? (
+                    <State state="passed" name="as ordered" />
+                  ) : (
+                    <State state="updating" name="differs" />
+                  ))}
+              </td>
               <td>{plane.previous ? <ReleaseLink id={plane.previous} /> : <span class="muted">–</span>}</td>
               <td>{plane.verified ? <ReleaseLink id={plane.verified} /> : <span class="muted">–</span>}</td>
             </tr>
@@ -138,8 +110,11 @@ function Planes({ detail: { unit, reported } }: { detail: UnitDetail }) {
       )}
       {reported?.phase && (
         <p>
-          It says: <strong>{plain(reported.phase)}</strong>
-          {reported.reason && `, ${reported.reason}`} <span class="muted">(order {String(reported.sequence)}, attempt {reported.attempt})</span>
+          It says: <strong>{plain(reported.phase).toLowerCase()}</strong>
+          {reported.reason && `, ${reported.reason}`}{" "}
+          <span class="muted">
+            (order {String(reported.sequence)}, attempt {reported.attempt})
+          </span>
         </p>
       )}
     </Section>
@@ -155,7 +130,7 @@ function Attempts({ attempts }: { attempts: Attempt[] }) {
       ) : (
         <Table
           label="Attempts"
-      cards
+          cards
           head={
             <>
               <th>Attempt</th>
@@ -170,11 +145,22 @@ function Attempts({ attempts }: { attempts: Attempt[] }) {
           {attempts.map((attempt) => (
             <tr key={String(attempt.id)} id={`attempt-${attempt.id}`}>
               <td class="num">{String(attempt.id)}</td>
-              <td><a href={to("rollouts", String(attempt.rollout))} data-row>{String(attempt.rollout)}, {attempt.ring}</a></td>
-              <td>{plain(attempt.kind)}{attempt.tries > 1 && <span class="muted"> try {attempt.tries}</span>}</td>
+              <td>
+                <a href={to("rollouts", String(attempt.rollout))} data-row>
+                  {String(attempt.rollout)}, {attempt.ring}
+                </a>
+              </td>
+              <td>
+                {plain(attempt.kind)}
+                {attempt.tries > 1 && <span class="muted"> try {attempt.tries}</span>}
+              </td>
               <td>
                 <State state={attempt.state} />
-                {attempt.score_at && !attempt.score && <span class="under">scored in <Countdown time={attempt.score_at} /></span>}
+                {attempt.score_at && !attempt.score && (
+                  <span class="under">
+                    scored in <Countdown time={attempt.score_at} />
+                  </span>
+                )}
               </td>
               <td class="grow">
                 {attempt.reason}
@@ -185,7 +171,9 @@ function Attempts({ attempts }: { attempts: Attempt[] }) {
                   </span>
                 )}
               </td>
-              <td class="right"><Ago time={attempt.changed_at} /></td>
+              <td class="right">
+                <Ago time={attempt.changed_at} />
+              </td>
             </tr>
           ))}
         </Table>
@@ -215,17 +203,23 @@ function Runs({ runs, unit }: { runs: DiagnosticRun[]; unit: string }) {
       >
         {[...byRun].map(([id, list]) => (
           <tr key={id}>
-            <td><Id text={id} short={8} /></td>
+            <td>
+              <Id text={id} short={8} />
+            </td>
             <td>{list[0].triggered_by === "ota_verify" ? "the update" : plain(list[0].triggered_by)}</td>
             <td>{list[0].release_id && <ReleaseLink id={list[0].release_id} />}</td>
             <td class="grow">
               <div class="cells">
                 {list.map((run) => (
-                  <span key={run.diagnostic} class="named-cell"><span class="muted">{run.diagnostic}</span> <RunCell run={run} /></span>
+                  <span key={run.diagnostic} class="named-cell">
+                    <span class="muted">{run.diagnostic}</span> <RunCell run={run} />
+                  </span>
                 ))}
               </div>
             </td>
-            <td class="right"><Ago time={list[0].created_at} /></td>
+            <td class="right">
+              <Ago time={list[0].created_at} />
+            </td>
           </tr>
         ))}
       </Table>
@@ -236,7 +230,14 @@ function Runs({ runs, unit }: { runs: DiagnosticRun[]; unit: string }) {
 function Slots({ detail: { reported } }: { detail: UnitDetail }) {
   if (!reported || reported.components.length === 0) return null;
   return (
-    <Section title="Components and slots" aside={<span class="muted">boot <Id text={reported.boot_id} short={8} /></span>}>
+    <Section
+      title="Components and slots"
+      aside={
+        <span class="muted">
+          boot <Id text={reported.boot_id} short={8} />
+        </span>
+      }
+    >
       <Table
         label="Components"
         head={
@@ -254,10 +255,21 @@ function Slots({ detail: { reported } }: { detail: UnitDetail }) {
       >
         {reported.components.map((each) => (
           <tr key={`${each.node_id}/${each.component_id}`}>
-            <td>{each.component_type}{each.component_id !== each.component_type && <span class="under">{each.component_id}</span>}</td>
+            <td>
+              {each.component_type}
+              {each.component_id !== each.component_type && <span class="under">{each.component_id}</span>}
+            </td>
             <td class="wide-only">{each.node_id}</td>
             <td class="num">{each.version}</td>
-            <td>{each.error ? <span class="tone-bad" title={each.error}>✕ {each.error}</span> : plain(each.state.toLowerCase())}</td>
+            <td>
+              {each.error ? (
+                <span class="tone-bad" title={each.error}>
+                  ✕ {each.error}
+                </span>
+              ) : (
+                plain(each.state.toLowerCase())
+              )}
+            </td>
             <td>{each.slot_running || "–"}</td>
             <td>{each.slot_confirmed || "–"}</td>
             <td>{each.slot_trial ? <span class="tone-busy">{each.slot_trial}</span> : "–"}</td>
@@ -281,7 +293,9 @@ function Events({ detail: { events } }: { detail: UnitDetail }) {
               <Exact time={event.at} />
               <strong>{plain(event.state)}</strong>
               <span>{event.reason}</span>
-              <span class="muted num">order {String(event.sequence)}.{event.attempt}</span>
+              <span class="muted num">
+                order {String(event.sequence)}.{event.attempt}
+              </span>
             </li>
           ))}
         </ol>
@@ -300,7 +314,12 @@ function About({ unit }: { unit: Unit }) {
           ["Customer", unit.customer],
           ["Region", unit.region],
           ["Site", unit.site],
-          ["Tags", Object.entries(unit.tags).map(([name, value]) => (value ? `${name}=${value}` : name)).join(", ")],
+          [
+            "Tags",
+            Object.entries(unit.tags)
+              .map(([name, value]) => (value ? `${name}=${value}` : name))
+              .join(", "),
+          ],
           ["Held because", unit.held],
           ["Certificate", unit.certificate_fingerprint ? <Id text={unit.certificate_fingerprint} /> : "none known"],
           ["Registered", <Ago time={unit.registered_at} />],

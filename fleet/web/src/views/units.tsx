@@ -11,28 +11,61 @@ import { Ago } from "../ui/time";
 
 const kPresences = ["online", "offline", "stale", "storm", "held", "revoked"];
 const kPage = 100;
+// Units that the controller looks at for one page, and pages that are skipped before a person is asked.
+const kLookedAt = 10_000;
+const kMostSkipped = 20;
 
 export function UnitsView({ route }: { route: Route }) {
   const filter = route.query.get("filter") ?? "";
   const presence = route.query.get("presence") ?? "";
   const pages = usePages(`${presence}/${filter}`);
-  const answer = useAnswer<UnitList>(withQuery("/v1/units", { filter, presence, page_size: kPage, page_token: pages.token }), ["fleet"]);
+  const answer = useAnswer<UnitList>(
+    withQuery("/v1/units", { filter, presence, page_size: kPage, page_token: pages.token }),
+    ["fleet"],
+  );
+  // With a filter the controller looks at so many units for each page that a page may hold none of them: go on.
+  const [skipped, setSkipped] = useState(0);
+  useEffect(() => setSkipped(0), [filter, presence]);
+  const next = answer.data?.units.length === 0 ? answer.data.next_page_token : "";
+  const goesOn = next !== "" && skipped < kMostSkipped;
+  useEffect(() => {
+    if (!goesOn) return;
+    setSkipped((n) => n + 1);
+    pages.skip(next);
+  }, [goesOn, next]);
+  const looked = (skipped * kLookedAt).toLocaleString("en-US");
   return (
     <>
       <Head title="Units" />
       <div class="filters">
         <Filter filter={filter} />
         <div class="tabs" role="group" aria-label="Presence">
-          <button aria-pressed={presence === ""} onClick={() => setQuery({ presence: undefined })}>All</button>
+          <button aria-pressed={presence === ""} onClick={() => setQuery({ presence: undefined })}>
+            All
+          </button>
           {kPresences.map((each) => (
-            <button key={each} aria-pressed={presence === each} onClick={() => setQuery({ presence: each })}>{each[0].toUpperCase() + each.slice(1)}</button>
+            <button key={each} aria-pressed={presence === each} onClick={() => setQuery({ presence: each })}>
+              {each[0].toUpperCase() + each.slice(1)}
+            </button>
           ))}
         </div>
       </div>
       <Shown answer={answer}>
         {(data) => (
           <>
-            {data.units.length > 0 ? <UnitTable units={data.units} /> : <NoUnits more={data.next_page_token !== ""} narrowed={filter + presence !== ""} />}
+            {data.units.length > 0 ? (
+              <UnitTable units={data.units} />
+            ) : goesOn ? (
+              <p class="muted" role="status">
+                Looking… {looked} units so far
+              </p>
+            ) : next ? (
+              <Empty title={`None among the first ${looked} units`}>
+                <button onClick={() => setSkipped(0)}>Go on</button>
+              </Empty>
+            ) : (
+              <NoUnits narrowed={filter + presence !== ""} />
+            )}
             <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="units" />
           </>
         )}
@@ -75,9 +108,13 @@ function Filter({ filter }: { filter: string }) {
   );
 }
 
-function NoUnits({ more, narrowed }: { more: boolean; narrowed: boolean }) {
-  if (more) return <Empty title="None among the first ten thousand">The filter goes on at the next page.</Empty>;
-  if (!narrowed) return <Empty title="No unit is registered yet"><code>tandem-fleetctl units register units.csv</code></Empty>;
+function NoUnits({ narrowed }: { narrowed: boolean }) {
+  if (!narrowed)
+    return (
+      <Empty title="No unit is registered yet">
+        <code>tandem-fleetctl units register units.csv</code>
+      </Empty>
+    );
   return (
     <Empty title="No unit is like that">
       <button onClick={() => setQuery({ filter: undefined, presence: undefined })}>Show all units</button>
@@ -111,24 +148,39 @@ function UnitTable({ units }: { units: Unit[] }) {
     >
       {units.map((unit) => (
         <tr key={unit.unit_id}>
-          <td><UnitLink id={unit.unit_id} row /></td>
           <td>
-            <Presence unit={unit} /> {unit.storm && <State state="storm" title={unit.storm} />} {unit.held && <State state="held" title={unit.held} />}
+            <UnitLink id={unit.unit_id} row />
+          </td>
+          <td>
+            <Presence unit={unit} /> {unit.storm && <State state="storm" title={unit.storm} />}{" "}
+            {unit.held && <State state="held" title={unit.held} />}
           </td>
           <td class="grow">
-            {unit.planes.filter((plane) => plane.current || plane.desired).map((plane) => (
-              <span key={plane.plane} class="version">
-                {plane.current || <span class="muted">?</span>}
-                {plane.desired && plane.desired !== plane.current && <span class="tone-busy"> → {plane.desired}</span>}
-              </span>
-            ))}
+            {unit.planes
+              .filter((plane) => plane.current || plane.desired)
+              .map((plane) => (
+                <span key={plane.plane} class="version">
+                  {plane.current || <span class="muted">?</span>}
+                  {plane.desired && plane.desired !== plane.current && (
+                    <span class="tone-busy"> → {plane.desired}</span>
+                  )}
+                </span>
+              ))}
             {!unit.planes.some((plane) => plane.current || plane.desired) && <span class="muted">none known</span>}
           </td>
-          <td>{num(unit.rollout) > 0 ? <a href={to("rollouts", String(unit.rollout))}>{String(unit.rollout)}</a> : <span class="muted">–</span>}</td>
+          <td>
+            {num(unit.rollout) > 0 ? (
+              <a href={to("rollouts", String(unit.rollout))}>{String(unit.rollout)}</a>
+            ) : (
+              <span class="muted">–</span>
+            )}
+          </td>
           <td class="wide-only">{unit.hardware}</td>
           <td class="wide-only">{unit.region}</td>
           <td class="wide-only">{unit.customer}</td>
-          <td class="right"><Ago time={unit.last_seen} /></td>
+          <td class="right">
+            <Ago time={unit.last_seen} />
+          </td>
         </tr>
       ))}
     </Table>

@@ -10,7 +10,7 @@ import { RunCell } from "../ui/runs";
 import { Empty, Shown } from "../ui/states";
 import { Countdown } from "../ui/time";
 
-const kStates = ["verifying", "verifying_trial", "verified", "verification_failed", "verification_storm"];
+const kStates = ["verifying", "verifying_trial", "cleared", "verified", "verification_failed", "verification_storm"];
 // Single results change no counter: while some are awaited, look this often.
 const kPendingMs = 900;
 
@@ -26,19 +26,35 @@ export function VerificationView({ route }: { route: Route }) {
             <Head title="Verification" about="What each unit's diagnostics found after the update">
               <label class="inline">
                 Rollout{" "}
-                <select name="rollout" value={rollout} onChange={(event) => setQuery({ rollout: event.currentTarget.value })}>
-                  {!list.some((each) => String(each.id) === rollout) && rollout && <option value={rollout}>{rollout}</option>}
+                <select
+                  name="rollout"
+                  value={rollout}
+                  onChange={(event) => setQuery({ rollout: event.currentTarget.value })}
+                >
+                  {!list.some((each) => String(each.id) === rollout) && rollout && (
+                    <option value={rollout}>{rollout}</option>
+                  )}
                   {list.map((each) => (
-                    <option key={String(each.id)} value={String(each.id)}>{`${each.id}  ${each.spec.name} (${plain(each.state)})`}</option>
+                    <option
+                      key={String(each.id)}
+                      value={String(each.id)}
+                    >{`${each.id}  ${each.spec.name} (${plain(each.state)})`}</option>
                   ))}
                 </select>
               </label>
               <label class="inline">
                 State{" "}
-                <select name="state" data-filter value={state} onChange={(event) => setQuery({ state: event.currentTarget.value })}>
+                <select
+                  name="state"
+                  data-filter
+                  value={state}
+                  onChange={(event) => setQuery({ state: event.currentTarget.value })}
+                >
                   <option value="">all</option>
                   {kStates.map((each) => (
-                    <option key={each} value={each}>{plain(each)}</option>
+                    <option key={each} value={each}>
+                      {plain(each)}
+                    </option>
                   ))}
                 </select>
               </label>
@@ -47,7 +63,8 @@ export function VerificationView({ route }: { route: Route }) {
               <Grid rollout={rollout} state={state} />
             ) : (
               <Empty title="There was no rollout yet">
-                Once a release with diagnostics is rolled out, this shows what they find on each unit. <a href="#/plan">Plan a rollout</a>
+                Once a release with diagnostics is rolled out, this shows what they find on each unit.{" "}
+                <a href="#/plan">Plan a rollout</a>
               </Empty>
             )}
           </>
@@ -83,13 +100,20 @@ function Grid({ rollout, state }: { rollout: string; state: string }) {
               </Empty>
             ) : (
               <Empty title="Nothing to verify yet">
-                Units appear here once they report the release as applied. A release without diagnostics has no verification.
+                Units appear here once they report the release as applied. A release without diagnostics has no
+                verification.
               </Empty>
             )
           ) : (
             <>
               <UnitGrid data={data} />
-              <Pager page={pages.page} next={data.next_page_token} onNext={pages.next} onBack={pages.back} what="units" />
+              <Pager
+                page={pages.page}
+                next={data.next_page_token}
+                onNext={pages.next}
+                onBack={pages.back}
+                what="units"
+              />
             </>
           )}
         </>
@@ -104,9 +128,14 @@ function ReleaseLine({ verification, rollout }: { verification: ReleaseVerificat
     <p class="verdict">
       <State state={verification.state} />
       <span>
-        {count(verification.verified)} verified, {count(verification.verifying)} verifying, {count(verification.failed)} failed
+        {count(verification.verified)} verified, {count(verification.verifying)} verifying, {count(verification.failed)}{" "}
+        failed
       </span>
-      {verification.reason && <span class="muted">{verification.failed_unit}: {verification.reason}</span>}
+      {verification.reason && (
+        <span class="muted">
+          {verification.failed_unit}: {verification.reason}
+        </span>
+      )}
       <a href={to("rollouts", rollout)}>Rollout {rollout}</a>
     </p>
   );
@@ -121,7 +150,9 @@ function UnitGrid({ data }: { data: Verification }) {
           <th class="pinned">Unit</th>
           <th>State</th>
           {data.diagnostics.map((name) => (
-            <th key={name} class="diagnostic">{name}</th>
+            <th key={name} class="diagnostic">
+              {name}
+            </th>
           ))}
           <th>Deadline</th>
           <th class="wide-only">Run</th>
@@ -139,17 +170,31 @@ function Row({ unit, diagnostics }: { unit: UnitVerification; diagnostics: strin
   const waits = unit.runs.some((run) => run.state === "pending");
   return (
     <tr>
-      <td class="pinned"><UnitLink id={unit.unit_id} row /></td>
+      <td class="pinned">
+        <UnitLink id={unit.unit_id} row />
+      </td>
       <td>
         {unit.attempt && <State state={unit.attempt.state} title={unit.attempt.reason} />}
         {num(unit.attempt?.rolled_back_by) > 0 && <span class="under">taken back</span>}
       </td>
       {diagnostics.map((name) => {
         const run = unit.runs.find((each) => each.diagnostic === name);
-        return <td key={name}>{run ? <RunCell run={run} /> : <span class="muted" title="does not run on this unit">–</span>}</td>;
+        return (
+          <td key={name}>
+            {run ? (
+              <RunCell run={run} />
+            ) : (
+              <span class="muted" title="does not run on this unit">
+                –
+              </span>
+            )}
+          </td>
+        );
       })}
       <td>{waits && unit.deadline ? <Countdown time={unit.deadline} /> : <span class="muted">–</span>}</td>
-      <td class="wide-only"><Id text={unit.run_id} short={8} /></td>
+      <td class="wide-only">
+        <Id text={unit.run_id} short={8} />
+      </td>
     </tr>
   );
 }
