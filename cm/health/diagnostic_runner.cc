@@ -278,11 +278,12 @@ record::v1::StartedDiagnostic* DiagnosticRunner::FindStarted(const Key& key) {
 
 void DiagnosticRunner::ForgetStarted(const Key& key) {
   auto& all = *record_.mutable_started();
-  const auto gone = std::ranges::remove_if(all, [&](const record::v1::StartedDiagnostic& started) {
+  // Not std::ranges: clang's does not take the iterators of protobuf.
+  const auto gone = std::remove_if(all.begin(), all.end(), [&](const record::v1::StartedDiagnostic& started) {
     return started.run_id() == key.first && started.diagnostic() == key.second;
   });
-  if (gone.empty()) return;
-  all.erase(gone.begin(), gone.end());
+  if (gone == all.end()) return;
+  all.erase(gone, all.end());
   SaveStarted();
 }
 

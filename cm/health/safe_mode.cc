@@ -16,7 +16,7 @@ constexpr uint32_t kNever = 0xffffffff;
 
 // Of the update's record: CM's owner of it has not read it yet.
 bool SwitchesBoots(FileSystem& fs, const std::string& state_dir) {
-  const absl::StatusOr<std::string> bytes = DurableRecord(fs, JoinPath(state_dir, "update.rec")).Read();
+  const absl::StatusOr<std::string> bytes = DurableRecord(fs, JoinPath(state_dir, "update.rec")).Peek();
   record::v1::UnitUpdateRecord update;
   if (!bytes.ok() || !update.ParseFromString(*bytes)) return false;
   return update.phase() == "Starting" || update.phase() == "Trial" || update.phase() == "Reverting";

@@ -85,6 +85,13 @@ TEST_F(SafeModeTest, BootsOfAnUpdateAreItsOwn) {
   EXPECT_THAT(Boot().reason(), HasSubstr("3 starts"));
 }
 
+TEST_F(SafeModeTest, ADamagedRecordOfTheUpdateIsForItsOwnerToFind) {
+  WriteUpdate("Trial");
+  fs_.Put("/state/update.rec", "garbage");
+  Boot();
+  EXPECT_EQ(*fs_.ReadFile("/state/update.rec"), "garbage");
+}
+
 TEST_F(SafeModeTest, APersonEndsIt) {
   for (int i = 0; i < 4; ++i) Boot();
   EXPECT_TRUE(safe_mode_->Leave());

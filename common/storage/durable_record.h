@@ -32,6 +32,10 @@ class DurableRecord {
   // decision may be younger than it (see ReadPrevious()).
   absl::StatusOr<std::string> Read();
 
+  // The newest payload, for one who only looks: a damaged file stays where it is, for its owner to find. DATA_LOSS
+  // then.
+  absl::StatusOr<std::string> Peek() { return ReadFrom(path_); }
+
   // The copy before the newest, for the owner that can judge whether an older one will do.
   absl::StatusOr<std::string> ReadPrevious();
 

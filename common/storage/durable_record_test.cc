@@ -177,5 +177,18 @@ TEST(DurableRecordTest, ClearedRecordDoesNotComeBack) {
   }
 }
 
+TEST(DurableRecordPeek, LeavesADamagedFileWhereItIs) {
+  FakeFileSystem fs;
+  ASSERT_TRUE(fs.MakeFolders("/state").ok());
+  DurableRecord record(fs, "/state/a.rec");
+  EXPECT_TRUE(absl::IsNotFound(record.Peek().status()));
+  ASSERT_TRUE(record.Write("payload").ok());
+  EXPECT_EQ(*record.Peek(), "payload");
+  fs.Put("/state/a.rec", "garbage");
+  EXPECT_TRUE(absl::IsDataLoss(record.Peek().status()));
+  EXPECT_TRUE(absl::IsDataLoss(record.Peek().status()));
+  EXPECT_EQ(*fs.ReadFile("/state/a.rec"), "garbage");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -105,15 +105,16 @@ void VirtualUnit::WriteCmConfig() {
   const std::string unit = At("unit");
   std::string nodes;
   for (const UnitPart& part : options_.parts->Parts()) absl::StrAppend(&nodes, "{node_id: ", part.node_id, "}, ");
-  WriteText(At("cm.yaml"),
-            absl::StrCat(
-                "unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
-                "/data/cm\nboot_id_file: ", unit, "/run/boot_id\ntrust: {key_set: ", folder_,
-                "/keyset.json}\num_server: {unix_socket: ", unit, "/run/um.sock}\nlocal_api: {unix_socket: ", unit,
-                "/run/cm.sock}\nnodes: [", nodes, "{node_id: rootfs}]\n", "cloud: {mqtt: {url: \"", broker_->url(),
-                "\"}}\nwatchdog: {device: ", unit, "/run/watchdog, timeout: ", absl::FormatDuration(options_.watchdog),
-                "}\nbudgets: {registration: 10s, start: ", absl::FormatDuration(options_.start_budget),
-                ", trial_deadline: ", absl::FormatDuration(options_.trial_deadline), "}\n", options_.cm_extra));
+  WriteText(
+      At("cm.yaml"),
+      absl::StrCat("unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
+                   "/data/cm\nboot_id_file: ", unit, "/run/boot_id\nsafe_mode: {flag_file: ", unit,
+                   "/run/safe-mode}\ntrust: {key_set: ", folder_, "/keyset.json}\num_server: {unix_socket: ", unit,
+                   "/run/um.sock}\nlocal_api: {unix_socket: ", unit, "/run/cm.sock}\nnodes: [", nodes,
+                   "{node_id: rootfs}]\n", "cloud: {mqtt: {url: \"", broker_->url(), "\"}}\nwatchdog: {device: ", unit,
+                   "/run/watchdog, timeout: ", absl::FormatDuration(options_.watchdog),
+                   "}\nbudgets: {registration: 10s, start: ", absl::FormatDuration(options_.start_budget),
+                   ", trial_deadline: ", absl::FormatDuration(options_.trial_deadline), "}\n", options_.cm_extra));
 }
 
 void VirtualUnit::WriteUmConfig() {
