@@ -1,7 +1,9 @@
 #include "cm/service.h"
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,8 @@
 #include "cm/cloud/mqtt_bridge.h"
 #include "cm/health/diagnostic_runner.h"
 #include "cm/health/gate_runner.h"
+#include "cm/health/safe_mode.h"
+#include "cm/health/stability_watch.h"
 #include "cm/health/watchdog.h"
 #include "cm/local_api/local_api.h"
 #include "cm/trust/trust_store.h"
@@ -24,6 +28,7 @@
 #include "common/image/stager.h"
 #include "common/log/log.h"
 #include "common/net/curl_http_fetcher.h"
+#include "common/process/service_manager.h"
 #include "common/process/shutdown.h"
 #include "common/status/status.h"
 #include "common/storage/folder_lock.h"
@@ -116,6 +121,10 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Take(config.state_dir()));
   ASSIGN_OR_RETURN(const std::string boot_id, ReadBootId(fs, config.boot_id_file()));
 
+  // First of all: what else starts with the unit waits for it.
+  SafeMode safe_mode(fs, config, boot_id);
+  if (const absl::Status told = NotifyReady(); !told.ok()) LogWarning("ready", {{"error", ToPersonText(told)}});
+
   // Ends in reverse order: whatever posts to the loop before the loop.
   EventLoop loop(clock);
   CurlHttpFetcher fetcher;
@@ -139,37 +148,47 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
     ASSIGN_OR_RETURN(cloud, MqttBridge::Create(loop, clock, config, boot_id));
   }
 
+  // Both ask the coordinator, which tells them when to look again.
+  std::unique_ptr<StabilityWatch> stability;
   // It asks the coordinator, whose status shows it.
   std::unique_ptr<DiagnosticRunner> diagnostics;
   ComponentSnapshot components;
   ProbeWorkers probe_workers(kProbeThreads);
+  // Of its own: a probe that is slow for ever must not hold up a gate.
+  ProbeWorkers watch_workers(1);
   ProbeContext probe_context{
       .components = [&components] { return components.Get(); },
       .watchdog =
           [&watchdog] {
             return watchdog == nullptr ? absl::FailedPreconditionError("no watchdog is configured") : watchdog->Check();
           }};
-  Coordinator coordinator({.loop = loop,
-                           .clock = clock,
-                           .fs = fs,
-                           .config = config,
-                           .trust = trust,
-                           .ums = registry,
-                           .delivery = delivery,
-                           .history = *history,
-                           .make_gate =
-                               [&](GateMode mode, const std::vector<release::v1::Probe>& probes, absl::Duration grace) {
-                                 return GateRunner::Create(loop, probe_workers, mode, probes, probe_context, grace);
-                               },
-                           .cloud = cloud.get(),
-                           .boot_id = boot_id,
-                           .add_status =
-                               [&diagnostics](local::v1::UnitStatus& status) {
-                                 if (diagnostics == nullptr) return;
-                                 for (const local::v1::DiagnosticStatus& one : diagnostics->Status()) {
-                                   *status.add_diagnostics() = one;
-                                 }
-                               }});
+  std::function<void()> phase_changed;
+  std::function<bool(const std::string& why)> leave_safe_mode;
+  Coordinator coordinator(
+      {.loop = loop,
+       .clock = clock,
+       .fs = fs,
+       .config = config,
+       .trust = trust,
+       .ums = registry,
+       .delivery = delivery,
+       .history = *history,
+       .make_gate =
+           [&](GateMode mode, const std::vector<release::v1::Probe>& probes, absl::Duration grace) {
+             return GateRunner::Create(loop, probe_workers, mode, probes, probe_context, grace);
+           },
+       .cloud = cloud.get(),
+       .boot_id = boot_id,
+       .phase_changed = [&phase_changed] { phase_changed(); },
+       .safe_mode = [&safe_mode] { return safe_mode.reason(); },
+       .leave_safe_mode = [&leave_safe_mode](const std::string& why) { return leave_safe_mode(why); },
+       .add_status =
+           [&diagnostics](local::v1::UnitStatus& status) {
+             if (diagnostics == nullptr) return;
+             for (const local::v1::DiagnosticStatus& one : diagnostics->Status()) {
+               *status.add_diagnostics() = one;
+             }
+           }});
   diagnostics = std::make_unique<DiagnosticRunner>(DiagnosticRunnerParts{
       .loop = loop,
       .clock = clock,
@@ -187,6 +206,33 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
           },
       .refused = [&coordinator](const std::string& why) { coordinator.RefuseFromCloud(why); },
       .changed = [&coordinator] { coordinator.OnCloudChanged(); }});
+  stability = std::make_unique<StabilityWatch>(
+      StabilityWatchParts{.loop = loop,
+                          .fs = fs,
+                          .config = config,
+                          .boot_id = boot_id,
+                          .workers = watch_workers,
+                          .probes = probe_context,
+                          .anomaly = [&coordinator](const std::string& what) { coordinator.ReportAnomaly(what); }});
+  stability->SetProbes(safe_mode.reason().empty());
+  leave_safe_mode = [&](const std::string& why) {
+    if (!safe_mode.Leave()) return false;
+    stability->SetProbes(true);
+    coordinator.ReportSafeMode(absl::StrCat("left: ", why));
+    return true;
+  };
+  phase_changed = [&] {
+    const Phase phase = coordinator.update().phase;
+    safe_mode.SetTrial(phase == Phase::kStarting || phase == Phase::kTrial || phase == Phase::kCommitting);
+    if (phase == Phase::kIdle && coordinator.update().outcome == Outcome::kApplied) {
+      leave_safe_mode("an update was applied");
+    }
+    if (const std::optional<StabilityTarget> target = coordinator.Stability(); target.has_value()) {
+      stability->Watch(target->sequence, target->attempt, target->probes, target->grace);
+    } else {
+      stability->Pause();
+    }
+  };
   if (watchdog != nullptr) KeepFeeding(loop, *watchdog, coordinator, /*was_fed=*/true);
   registry.SetCallbacks(
       {.status =
@@ -199,6 +245,8 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
        .refused = [&](const std::string& node_id, const absl::Status& why) { coordinator.OnUmRefused(node_id, why); }});
   if (cloud != nullptr) RETURN_IF_ERROR(cloud->Start(ConnectCloud(coordinator, *diagnostics)));
   RETURN_IF_ERROR(coordinator.Recover());
+  if (safe_mode.is_new()) coordinator.ReportSafeMode(safe_mode.reason());
+  loop.PostAfter(safe_mode.lasting(), [&safe_mode] { safe_mode.Lasted(); });
   ASSIGN_OR_RETURN(std::unique_ptr<UmServer> um_server, UmServer::Start(loop, registry, config.um_server()));
   ASSIGN_OR_RETURN(std::unique_ptr<LocalApi> local_api,
                    LocalApi::Start(loop, coordinator, *history, config.local_api().unix_socket()));
@@ -208,7 +256,10 @@ absl::Status RunCm(const config::v1::CmConfig& config) {
     loop.Run();
   }
   if (cloud != nullptr) cloud->Stop();
-  // Before what it asks.
+  safe_mode.EndedInOrder();
+  stability->End();
+  // Before what they ask.
+  stability.reset();
   diagnostics.reset();
   return absl::OkStatus();
 }

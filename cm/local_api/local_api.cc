@@ -121,6 +121,9 @@ class Service : public local::v1::LocalService::Service {
   grpc::Status Resume(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
     return Command(response, [this, why = request->reason()] { return coordinator_.Resume(why); });
   }
+  grpc::Status LeaveSafeMode(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
+    return Command(response, [this, why = request->reason()] { return coordinator_.LeaveSafeMode(why); });
+  }
 
  private:
   template <typename Call>

@@ -130,6 +130,7 @@ absl::Status Coordinator::Recover() {
   WatchRollbackWindow();
   parts_.delivery.Keep(store_->ArtifactsToKeep());
   ResumeDelivery();
+  if (parts_.phase_changed) parts_.phase_changed();
   PublishReported();
   return absl::OkStatus();
 }
@@ -371,6 +372,7 @@ void Coordinator::EnterPhase() {
   LogInfo("phase", {{"update", update_.update_id},
                     {"phase", std::string(Name(update_.phase))},
                     {"reason", update_.reason.empty() ? "-" : update_.reason}});
+  if (parts_.phase_changed) parts_.phase_changed();
   if (update_.phase != Phase::kReady) preconditions_.reset();
   if (update_.phase != Phase::kTrial) gate_.reset();
   switch (update_.phase) {
@@ -409,6 +411,7 @@ void Coordinator::EnterPhase() {
 void Coordinator::Finished() {
   const std::string outcome(Name(update_.outcome));
   Report(outcome, update_.reason);
+  if (parts_.phase_changed) parts_.phase_changed();
   parts_.delivery.Keep(store_->ArtifactsToKeep());
   parts_.delivery.Forget(update_.update_id);
   WatchRollbackWindow();

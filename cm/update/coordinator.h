@@ -48,11 +48,26 @@ struct CoordinatorParts {
   // nullptr without a cloud.
   CloudBridge* cloud;
   std::string boot_id;
+  // After each change of phase, each seal, and once at the start: whoever depends on it looks again.
+  std::function<void()> phase_changed = {};
+  // Why the unit is in safe mode; empty when it is not.
+  std::function<std::string()> safe_mode = {};
+  // A person ends it; false: it was not.
+  std::function<bool(const std::string& why)> leave_safe_mode = {};
   // Adds what others know to Status().
   std::function<void(local::v1::UnitStatus& status)> add_status = {};
 };
 
 Limits LimitsOf(const config::v1::Budgets& budgets);
+
+// What is watched after a COMMIT, until the rollback window ends.
+struct StabilityTarget {
+  uint64_t sequence = 0;
+  uint32_t attempt = 0;
+  std::vector<release::v1::Probe> probes;
+  // Before no failure of a probe counts after a start.
+  absl::Duration grace;
+};
 
 class Coordinator {
  public:
@@ -84,6 +99,7 @@ class Coordinator {
   absl::StatusOr<std::string> Abort(const std::string& reason);
   absl::StatusOr<std::string> Pause(const std::string& reason);
   absl::StatusOr<std::string> Resume(const std::string& reason);
+  absl::StatusOr<std::string> LeaveSafeMode(const std::string& reason);
 
   local::v1::UnitStatus Status() const;
   // Called on the event thread after anything that Status() shows may have changed.
@@ -96,6 +112,13 @@ class Coordinator {
   // Of the signed releases that the unit runs, or has on trial, the one with this digest (32 bytes). NOT_FOUND: what it
   // runs instead.
   absl::StatusOr<release::v1::Release> FindRunningRelease(const std::string& digest) const;
+  // nullopt: nothing was committed, the window is over, or an update runs.
+  std::optional<StabilityTarget> Stability() const;
+  // The unit does badly on what it committed; told to the cloud, and kept in the history.
+  void ReportAnomaly(const std::string& what);
+  // Safe mode begins or ends.
+  void ReportSafeMode(const std::string& what);
+
   // Told to the cloud as refused, once in a row; for what comes from there and is not genuine.
   void RefuseFromCloud(const std::string& what);
 

@@ -84,6 +84,19 @@ std::vector<release::v1::Probe> Coordinator::HealthProbes(const AcceptedDesired&
   return probes;
 }
 
+std::optional<StabilityTarget> Coordinator::Stability() const {
+  if (!store_.has_value() || update_.phase != Phase::kIdle) return std::nullopt;
+  const record::v1::CommittedRecord& committed = store_->committed();
+  if (committed.sealed() || committed.planes().empty() || committed.sequence() == 0) return std::nullopt;
+  AcceptedDesired runs;
+  runs.releases = store_->CommittedReleases();
+  const auto& health = parts_.config.health();
+  StabilityTarget target{
+      .sequence = committed.sequence(), .attempt = committed.attempt(), .probes = HealthProbes(runs), .grace = {}};
+  target.grace = LongestGrace(target.probes, DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));
+  return target;
+}
+
 absl::Duration Coordinator::GateTime(const AcceptedDesired& desired) const {
   const auto& health = parts_.config.health();
   return TimeToPass(HealthProbes(desired), DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration()));

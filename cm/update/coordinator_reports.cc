@@ -17,6 +17,8 @@ void SetTime(google::protobuf::Timestamp& stamp, absl::Time time) {
   stamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(stamp.seconds()))));
 }
 
+std::string Because(const std::string& reason) { return reason.empty() ? "" : absl::StrCat(": ", reason); }
+
 template <typename Repeated, typename Item>
 void AddAll(const std::vector<Item>& items, Repeated* to) {
   for (const Item& item : items) *to->Add() = item;
@@ -93,6 +95,11 @@ void Coordinator::PublishReported() {
   reported.set_phase(std::string(Name(update_.phase)));
   reported.set_reason(update_.phase == Phase::kIdle ? IdleReason() : update_.reason);
   reported.set_cm_version(TANDEM_VERSION);
+  reported.set_paused(update_.paused);
+  if (parts_.safe_mode) {
+    reported.set_safe_mode_reason(parts_.safe_mode());
+    reported.set_safe_mode(!reported.safe_mode_reason().empty());
+  }
   AddAll(ReportComponents(parts_.ums.ums()), reported.mutable_components());
   AddAll(ReportPlanes(store_->committed()), reported.mutable_planes());
   // Progress is no news to the cloud.
@@ -110,6 +117,33 @@ void Coordinator::OnUmRefused(const std::string& node_id, const absl::Status& wh
   // It comes again with every retry of the UM.
   if (std::exchange(last_um_refusal_, text) == text) return;
   ReportOf({}, "um_refused", text);
+}
+
+void Coordinator::ReportAnomaly(const std::string& what) {
+  LogWarning("anomaly", {{"reason", what}});
+  const record::v1::CommittedRecord& committed = store_->committed();
+  About about{.update_id = absl::StrCat(committed.sequence(), ".", committed.attempt()),
+              .sequence = committed.sequence(),
+              .attempt = committed.attempt(),
+              .correlation_id = committed.correlation_id()};
+  if (about.correlation_id.empty()) about.correlation_id = about.update_id;
+  parts_.history.AddEvent(about.update_id, parts_.clock.Now(), std::string(Name(update_.phase)),
+                          absl::StrCat("anomaly: ", what));
+  ReportOf(about, "anomaly", what);
+}
+
+void Coordinator::ReportSafeMode(const std::string& what) {
+  LogWarning("safe mode", {{"reason", what}});
+  ReportOf({}, "safe_mode", what);
+  PublishReported();
+  Changed();
+}
+
+absl::StatusOr<std::string> Coordinator::LeaveSafeMode(const std::string& reason) {
+  if (!parts_.leave_safe_mode || !parts_.leave_safe_mode(absl::StrCat("by an operator", Because(reason)))) {
+    return absl::FailedPreconditionError("the unit is not in safe mode");
+  }
+  return "safe mode is over; start what it kept from running, or reboot the unit";
 }
 
 void Coordinator::RefuseFromCloud(const std::string& what) {
@@ -192,17 +226,12 @@ local::v1::UnitStatus Coordinator::Status() const {
     status.mutable_cloud()->set_error(cloud.error);
     status.mutable_cloud()->set_outbox_messages(cloud.outbox_messages);
   }
+  if (parts_.safe_mode) status.set_safe_mode(parts_.safe_mode());
   if (parts_.add_status) parts_.add_status(status);
   return status;
 }
 
 // --- people at the unit ---
-
-namespace {
-
-std::string Because(const std::string& reason) { return reason.empty() ? "" : absl::StrCat(": ", reason); }
-
-}  // namespace
 
 void Coordinator::ReportByOperator(const std::string& state, const std::string& reason) {
   const std::string text = absl::StrCat("by an operator", Because(reason));
@@ -239,6 +268,7 @@ absl::StatusOr<std::string> Coordinator::Pause(const std::string& reason) {
   if (const absl::Status saved = store_->SetPaused(true); !saved.ok()) return saved;
   update_.paused = true;
   ReportByOperator("paused", reason);
+  PublishReported();
   Handle({.kind = Event::Kind::kPaused, .elapsed = {}, .node_id = {}, .text = reason});
   Changed();
   return "paused: updates are prepared, but none starts until tandemctl resume";
@@ -248,6 +278,7 @@ absl::StatusOr<std::string> Coordinator::Resume(const std::string& reason) {
   if (const absl::Status saved = store_->SetPaused(false); !saved.ok()) return saved;
   update_.paused = false;
   ReportByOperator("resumed", reason);
+  PublishReported();
   Handle({.kind = Event::Kind::kResumed, .elapsed = {}, .node_id = {}, .text = reason});
   Changed();
   return "resumed";

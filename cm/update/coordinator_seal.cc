@@ -67,6 +67,7 @@ void Coordinator::MaybeSeal(bool next_update_begins) {
       status = parts_.trust.RaiseFloors({committed.pending_floor().begin(), committed.pending_floor().end()});
       if (status.ok()) status = store_->SetSealed();
       if (status.ok()) LogInfo("update sealed: floors rise, old bytes may go");
+      if (status.ok() && parts_.phase_changed) parts_.phase_changed();
     }
     if (!status.ok()) LogError("cannot seal", {{"error", ToPersonText(status)}});
   }

@@ -254,6 +254,9 @@ absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
   }
   next.set_sealed(false);
   next.set_window_elapsed_ms(0);
+  next.set_sequence(desired.accepted.assignment.sequence());
+  next.set_attempt(desired.accepted.assignment.attempt());
+  next.set_correlation_id(desired.accepted.assignment.correlation_id());
   return SaveCommitted(next);
 }
 

@@ -188,6 +188,7 @@ void UnitUnderTest::ConnectCloud() {
   cloud_->Subscribe(topics.applied);
   cloud_->Subscribe(topics.provisional);
   cloud_->Subscribe(topics.diagnostics_result);
+  cloud_->Subscribe(topics.reported);
   cloud_->Start();
 }
 
@@ -326,6 +327,16 @@ release::v1::Verdict UnitUnderTest::VerdictOf(bool verified, const std::string& 
 
 void UnitUnderTest::PublishVerdict(const std::string& envelope) {
   PublishMessage(UnitTopics(kNamespace, kUnit).verdict, kVerdictMessage, envelope, /*retained=*/false);
+}
+
+unit::v1::Reported UnitUnderTest::LastReported() {
+  std::lock_guard lock(mutex_);
+  unit::v1::Reported newest;
+  for (const MessageEnvelope& message : feedback_) {
+    unit::v1::Reported reported;
+    if (message.type == kReportedMessage && MessageFromJson(message.payload, reported).ok()) newest = reported;
+  }
+  return newest;
 }
 
 release::v1::DiagnosticCommand UnitUnderTest::DiagnosticCommandOf(const std::string& diagnostic,

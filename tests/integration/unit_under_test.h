@@ -95,6 +95,7 @@ class UnitUnderTest {
   void OrderDiagnostic(const std::string& diagnostic, const std::string& run_id) {
     OrderDiagnostic(maker_.Seal(DiagnosticCommandOf(diagnostic, run_id)));
   }
+  unit::v1::Reported LastReported();
   std::optional<unit::v1::DiagnosticResult> DiagnosticResultOf(const std::string& diagnostic,
                                                                const std::string& run_id);
   void PublishKeySets(const std::vector<std::string>& envelopes);

@@ -1,44 +1,22 @@
 #include "tools/bench/fleet_bench.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <new>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/crypto/sha256.h"
-#include "common/log/log.h"
 #include "common/net/message_envelope.h"
 #include "common/status/status.h"
-#include "fleet/controller/controller.h"
-#include "fleet/controller/report_intake.h"
 #include "fleet/controller/rollout_operations.h"
-#include "fleet/messaging/mqtt_unit_link.h"
-#include "fleet/messaging/unit_message_reader.h"
-#include "fleet/store/postgres_database.h"
-#include "fleet/store/sqlite_database.h"
-#include "fleet/store/unit_table.h"
-#include "tests/support/mosquitto.h"
-#include "tests/support/postgres.h"
-#include "tests/support/test_documents.h"
-#include "tools/fleet-sim/fleet_sim.h"
+#include "tools/bench/fleet_setting.h"
 #include "tools/fleet-sim/mqtt_line.h"
 
 namespace tandem::bench {
@@ -48,242 +26,8 @@ constexpr uint32_t kLines = 4;
 constexpr uint64_t kUnanswered = 4000;
 constexpr uint64_t kUnacknowledged = 2000;
 constexpr int kFeedbackOf = 5;
-constexpr uint32_t kRegisterAtOnce = 5000;
 // Coprime with every number of units here: all are visited before one is again.
 constexpr uint64_t kStride = 1'000'003;
-
-constexpr char kBroker[] = R"(
-listener {port} 127.0.0.1
-allow_anonymous true
-user root
-persistence false
-set_tcp_nodelay true
-max_inflight_messages 1000
-max_queued_messages 1000000
-log_dest none
-)";
-
-// Shared with children.
-struct Shared {
-  std::atomic<bool> ready = false;
-  std::atomic<bool> stop = false;
-  std::atomic<uint64_t> messages = 0;
-  std::atomic<uint64_t> groups = 0;
-  std::atomic<uint64_t> published = 0;
-  std::atomic<uint64_t> acknowledged = 0;
-  std::atomic<int64_t> cpu_ns = 0;
-  std::atomic<uint64_t> resident = 0;
-};
-
-class SharedPage {
- public:
-  SharedPage()
-      : shared_(new (mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Shared) {
-  }
-  ~SharedPage() { munmap(shared_, sizeof(Shared)); }
-  SharedPage(const SharedPage&) = delete;
-  SharedPage& operator=(const SharedPage&) = delete;
-  Shared& operator*() const { return *shared_; }
-  Shared* operator->() const { return shared_; }
-
- private:
-  Shared* const shared_;
-};
-
-// A process of this program; ended with its owner.
-class Child {
- public:
-  explicit Child(const std::function<absl::Status()>& run) : pid_(fork()) {
-    if (pid_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const absl::Status status = run();
-    if (!status.ok()) std::fprintf(stderr, "tandem-bench: %s\n", ToPersonText(status).c_str());
-    _exit(status.ok() ? 0 : 1);
-  }
-  ~Child() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
- private:
-  const pid_t pid_;
-};
-
-void Nap(absl::Duration time) { std::this_thread::sleep_for(absl::ToChronoNanoseconds(time)); }
-
-bool WaitFor(const std::function<bool()>& done, absl::Duration longest) {
-  const absl::Time end = absl::Now() + longest;
-  while (!done()) {
-    if (absl::Now() > end) return false;
-    Nap(absl::Milliseconds(2));
-  }
-  return true;
-}
-
-absl::Duration ProcessCpu() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return absl::DurationFromTimespec(time);
-}
-
-class Folder {
- public:
-  Folder() : path_((std::filesystem::temp_directory_path() / "fleet_bench_XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr) abort();
-  }
-  ~Folder() {
-    std::error_code none;
-    std::filesystem::remove_all(path_, none);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-std::string UnitId(uint32_t unit) { return absl::StrFormat("bench-%07d", unit); }
-
-unit::v1::Reported Report() {
-  unit::v1::Reported reported;
-  reported.set_boot_id("5d1f8c52-6f0e-4b0f-9a53-6f1f3a5e1f0d");
-  reported.set_phase("Idle");
-  reported.set_cm_version(TANDEM_VERSION);
-  reported.set_hardware("gw-2");
-  for (const char* name : {"rootfs", "models", "mcu"}) {
-    unit::v1::ComponentReport& component = *reported.add_components();
-    component.set_node_id("main");
-    component.set_component_id(name);
-    component.set_component_type(name);
-    component.set_version("1.0.0");
-    component.set_state("installed");
-  }
-  (*reported.mutable_attributes())["region"] = "eu";
-  return reported;
-}
-
-// Everything of a fleet but its controllers.
-struct Setting {
-  Folder folder;
-  std::unique_ptr<Postgres> postgres;
-  std::string postgres_url;
-  std::optional<Mosquitto> broker;
-  TestMaker maker{"acme", absl::Now()};
-  absl::Duration registration;
-
-  absl::StatusOr<std::unique_ptr<fleet::Store>> OpenStore() const {
-    ASSIGN_OR_RETURN(std::unique_ptr<fleet::SqlDatabase> database,
-                     postgres == nullptr ? fleet::OpenSqlite(folder.path()) : fleet::OpenPostgres(postgres_url));
-    return fleet::Store::Open(std::move(database));
-  }
-};
-
-// As if each had said what it runs; the first is asked what that leaves in the store.
-absl::Status Register(fleet::Store& store, fleet::Documents& documents, uint32_t units) {
-  fleet::Orders orders(documents, {});
-  fleet::Registry registry(orders);
-  fleet::Verification verification(documents, {});
-  fleet::ReportIntake intake(documents, registry, verification, {});
-  const int64_t now = absl::ToUnixSeconds(absl::Now());
-  for (uint32_t from = 0; from < units; from += kRegisterAtOnce) {
-    const absl::Status written = store.Write("register", [&](fleet::StoreTransaction& tx) -> absl::Status {
-      for (uint32_t unit = from; unit < std::min(units, from + kRegisterAtOnce); ++unit) {
-        const fleet::UnitRegistration registration{
-            .attributes = {.unit_id = UnitId(unit), .hardware = "gw-2", .region = unit % 3 == 0 ? "us" : "eu"}};
-        RETURN_IF_ERROR(fleet::UnitTable(tx).Register(registration, now).status());
-      }
-      return absl::OkStatus();
-    });
-    RETURN_IF_ERROR(written);
-  }
-  return store.Write("report", [&](fleet::StoreTransaction& tx) -> absl::Status {
-    fleet::ReportReplies replies;
-    fleet::UnitMessage message;
-    message.unit_id = UnitId(0);
-    message.kind = fleet::UnitMessage::Kind::kReported;
-    message.epoch = 1;
-    message.seq = 1;
-    message.payload = Report();
-    RETURN_IF_ERROR(intake.Take(tx, message, now, replies));
-    ASSIGN_OR_RETURN(const fleet::UnitRow first, fleet::UnitTable(tx).Get(UnitId(0), /*lock=*/false));
-    ASSIGN_OR_RETURN(const std::string reported, fleet::UnitTable(tx).Reported(first.number));
-    RETURN_IF_ERROR(
-        tx.sql
-            .Run("INSERT INTO unit_reports (unit, reported) SELECT number, ?1 FROM units WHERE number <> ?2",
-                 {SqlBytes{reported}, first.number})
-            .status());
-    tx.Count("online", units);
-    return tx.sql
-        .Run("UPDATE units SET online = 1, last_seen = ?1, reported_epoch = 1, reported_seq = 1, reported_hash = ?2",
-             {now, first.reported_hash})
-        .status();
-  });
-}
-
-absl::Status Prepare(FleetStore kind, uint32_t units, Setting& setting) {
-  if (kind == FleetStore::kPostgres) {
-    ASSIGN_OR_RETURN(setting.postgres, Postgres::Start());
-    ASSIGN_OR_RETURN(setting.postgres_url, setting.postgres->CreateDatabase());
-  }
-  ASSIGN_OR_RETURN(Mosquitto broker, Mosquitto::Start({.configuration = kBroker}));
-  setting.broker.emplace(std::move(broker));
-  ASSIGN_OR_RETURN(const std::unique_ptr<fleet::Store> store, setting.OpenStore());
-  fleet::Documents documents("acme", setting.maker.assignment[0]);
-  const int64_t now = absl::ToUnixSeconds(absl::Now());
-  RETURN_IF_ERROR(store->Write("keys", [&](fleet::StoreTransaction& tx) {
-    return documents.ImportKeySets(tx, {setting.maker.KeySetEnvelope()}, "bench", now);
-  }));
-  const absl::Time start = absl::Now();
-  RETURN_IF_ERROR(Register(*store, documents, units));
-  setting.registration = absl::Now() - start;
-  return absl::OkStatus();
-}
-
-// Runs until told to stop. `begin` works on the store when the controller is there.
-absl::Status RunController(const Setting& setting, int number, Shared& shared,
-                           const std::function<absl::Status(fleet::Store&, fleet::Documents&)>& begin) {
-  InitLog({.level = "error"}).IgnoreError();
-  ASSIGN_OR_RETURN(const std::unique_ptr<fleet::Store> store, setting.OpenStore());
-  fleet::Documents documents("acme", setting.maker.assignment[0]);
-  fleet::Orders orders(documents, {});
-  fleet::Registry registry(orders);
-  fleet::FleetTime time(Clock::Real());
-  ASSIGN_OR_RETURN(const std::unique_ptr<fleet::MqttUnitLink> link,
-                   fleet::MqttUnitLink::Create({.name_space = "acme", .mqtt = {.url = setting.broker->url()}}));
-  fleet::ControllerOptions options{.controller_id = absl::StrCat("bench-", number)};
-  options.publisher.controller_id = options.controller_id;
-  fleet::Verification verification(documents, {});
-  fleet::UnitOperations units(documents, orders, verification);
-  fleet::Controller controller({.store = *store,
-                                .documents = documents,
-                                .registry = registry,
-                                .orders = orders,
-                                .verification = verification,
-                                .units = units,
-                                .link = *link,
-                                .time = time},
-                               options);
-  RETURN_IF_ERROR(controller.Start());
-  if (!WaitFor([&] { return link->state().connected; }, absl::Seconds(20))) {
-    return absl::UnavailableError("the controller does not reach the broker");
-  }
-  if (begin) RETURN_IF_ERROR(begin(*store, documents));
-  shared.ready = true;
-  while (!shared.stop) {
-    const fleet::ControllerFigures figures = controller.figures();
-    shared.groups = figures.groups;
-    shared.published = figures.published;
-    shared.cpu_ns = absl::ToInt64Nanoseconds(ProcessCpu());
-    shared.resident = fleetsim::FleetSim::ResidentBytes();
-    shared.messages = figures.messages;
-    Nap(absl::Milliseconds(2));
-  }
-  controller.Stop();
-  return absl::OkStatus();
-}
 
 // --- the load ---
 
@@ -365,8 +109,6 @@ uint64_t FolderBytes(const std::string& path) {
   }
   return bytes;
 }
-
-std::string Name(FleetStore store) { return store == FleetStore::kSqlite ? "SQLite" : "PostgreSQL"; }
 
 }  // namespace
 

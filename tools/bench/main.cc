@@ -13,6 +13,7 @@
 #include "tools/bench/fleet_bench.h"
 #include "tools/bench/mcu_bench.h"
 #include "tools/bench/message_bench.h"
+#include "tools/bench/verification_bench.h"
 
 namespace {
 
@@ -30,6 +31,9 @@ Examples:
   tandem-bench fleet
       a broker, controllers and their load on this machine: messages in a second, their cost up to a million units,
       and 10,000 orders; takes some minutes, with --quick some seconds
+  tandem-bench verification --max-first 1 --max-last 10 --max-reap 1
+      10,000 simulated units have a release when some fail its diagnostics: from the verdict to the orders back; and one
+      pass of the reaper over a million runs
   tandem-bench mcu --runs 1 --seconds 1 --min-percent 85
       a quick run that fails when a line is used less than that
 
@@ -140,6 +144,14 @@ int main(int argc, char** argv) {
   fleet_command->add_option("--min-reports", fleet.min_reports, "exit with 1 below so many in a second on SQLite");
   fleet_command->add_option("--max-ratio", fleet.max_ratio,
                             "exit with 1 when a message costs more than so many times as much in the largest fleet");
+  bench::VerificationBenchOptions verification;
+  CLI::App* const verification_command =
+      app.add_subcommand("verification", "how fast a bad release is taken back, and what the reaper costs");
+  verification_command->add_flag("--quick", verification.quick, "1,000 units and 100,000 runs on SQLite");
+  verification_command->add_option("--max-first", verification.max_first,
+                                   "exit with 1 when the first order back takes more seconds");
+  verification_command->add_option("--max-last", verification.max_last, "the same of the last one");
+  verification_command->add_option("--max-reap", verification.max_reap, "the same of the reaper's pass");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -147,6 +159,11 @@ int main(int argc, char** argv) {
   }
   if (*fleet_command) {
     const absl::Status status = bench::RunFleetBench(fleet);
+    if (!status.ok()) std::cerr << "tandem-bench: " << ToPersonText(status) << "\n";
+    return status.ok() ? 0 : 1;
+  }
+  if (*verification_command) {
+    const absl::Status status = bench::RunVerificationBench(verification);
     if (!status.ok()) std::cerr << "tandem-bench: " << ToPersonText(status) << "\n";
     return status.ok() ? 0 : 1;
   }

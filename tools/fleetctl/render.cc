@@ -89,7 +89,8 @@ std::string RenderFleet(const v1::FleetOverview& fleet, const RenderOptions& opt
       absl::StrCat(broker.connected() ? "connected to " : "not connected to ", Clean(broker.endpoint()),
                    broker.error().empty() ? "" : ": ", Clean(broker.error()));
   absl::StrAppend(&text, "broker: ", Painted(link, broker.connected() ? Paint::kPlain : Paint::kRed, options), "\n");
-  if (!fleet.guards().auto_rollback() || fleet.guards().streak() > 0 || fleet.storm_units() > 0) {
+  const bool stopped = !fleet.guards().auto_rollback() || fleet.guards().streak() > 0 || fleet.storm_units() > 0;
+  if (fleet.has_guards() && stopped) {
     text += RenderGuards(fleet.guards(), options);
   }
   if (fleet.held_units() > 0) absl::StrAppend(&text, "units that operators hold back: ", fleet.held_units(), "\n");

@@ -278,7 +278,8 @@ int Run(int argc, char** argv) {
   CLI::App* abort = app.add_subcommand("abort", "take the running update back; possible until it is committed");
   CLI::App* pause = app.add_subcommand("pause", "let no update start until resume");
   CLI::App* resume = app.add_subcommand("resume", "let updates start again");
-  for (CLI::App* command : {approve, abort, pause, resume}) {
+  CLI::App* leave = app.add_subcommand("leave-safe-mode", "end safe mode: what it keeps from running may start again");
+  for (CLI::App* command : {approve, abort, pause, resume, leave}) {
     command->add_option("--reason", options.reason, "for the history and the cloud");
   }
   try {
@@ -295,6 +296,7 @@ int Run(int argc, char** argv) {
   if (*approve) return client.Command(&LocalService::StubInterface::Approve);
   if (*abort) return client.Command(&LocalService::StubInterface::Abort);
   if (*pause) return client.Command(&LocalService::StubInterface::Pause);
+  if (*leave) return client.Command(&LocalService::StubInterface::LeaveSafeMode);
   return client.Command(&LocalService::StubInterface::Resume);
 }
 

@@ -154,12 +154,21 @@ std::string RenderStatus(const UnitStatus& status, const RenderOptions& options)
   }
   if (status.paused()) absl::StrAppend(&text, "  ", Paint("PAUSED", kYellow, options));
   text += "\n";
+  if (!status.safe_mode().empty()) {
+    absl::StrAppend(&text, Paint("SAFE MODE", kRed, options), ": ", status.safe_mode(),
+                    "; ends with an update that is applied, or tandemctl leave-safe-mode\n");
+  }
   if (!status.reason().empty()) absl::StrAppend(&text, "why: ", status.reason(), "\n");
   for (const std::string& waits : status.waiting_for()) absl::StrAppend(&text, "waits for: ", waits, "\n");
   absl::StrAppend(&text, UmTable(status, options));
   for (const auto& probe : status.probes()) {
     absl::StrAppend(&text, "probe ", probe.name(), ": ", Paint(probe.state(), ColorOf(probe.state()), options),
                     probe.detail().empty() ? "" : absl::StrCat(" (", probe.detail(), ")"), "\n");
+  }
+  for (const auto& diagnostic : status.diagnostics()) {
+    absl::StrAppend(&text, "diagnostic ", diagnostic.name(), ": ",
+                    Paint(diagnostic.state(), ColorOf(diagnostic.state()), options),
+                    diagnostic.reason().empty() ? "" : absl::StrCat(" (", diagnostic.reason(), ")"), "\n");
   }
   if (status.has_last_update() && !status.has_update()) {
     const UpdateSummary& last = status.last_update();

@@ -88,5 +88,19 @@ TEST(Render, CountsBytesInBinaryUnits) {
   EXPECT_THAT(ProgressBar(20, 10, 4), HasSubstr("[####] 100 %"));
 }
 
+TEST(Render, SafeModeAndDiagnosticsAreShown) {
+  local::v1::UnitStatus status;
+  status.set_unit_id("gw");
+  status.set_phase("Idle");
+  status.set_safe_mode("5 starts in a row did not last");
+  auto& diagnostic = *status.add_diagnostics();
+  diagnostic.set_name("camera");
+  diagnostic.set_state("failed");
+  diagnostic.set_reason("no picture");
+  const std::string text = RenderStatus(status, {});
+  EXPECT_THAT(text, testing::HasSubstr("SAFE MODE: 5 starts in a row did not last; ends with"));
+  EXPECT_THAT(text, testing::HasSubstr("diagnostic camera: failed (no picture)\n"));
+}
+
 }  // namespace
 }  // namespace tandem::ctl
