@@ -127,6 +127,31 @@ TEST(EventFeedOfTwoControllers, TellsWithinASecondWhatTheOtherOneDid) {
   EXPECT_THAT(names, testing::Optional(UnorderedElementsAre("fleet", "unit/new")));
 }
 
+TEST(EventFeedOfAStoreThatWasAway, SaysThatAnythingMayHaveChanged) {
+  const auto server = Postgres::Start();
+  if (absl::IsNotFound(server.status())) GTEST_SKIP() << server.status();
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto url = (*server)->CreateDatabase();
+  ASSERT_TRUE(url.ok()) << url.status();
+  auto database = OpenPostgres(*url);
+  ASSERT_TRUE(database.ok()) << database.status();
+  const auto store = Store::Open(*std::move(database));
+  ASSERT_TRUE(store.ok()) << store.status();
+  EventFeed feed(**store, nullptr, kLookEvery);
+  const auto subscription = feed.Subscribe({});
+  ASSERT_TRUE(subscription.ok()) << subscription.status();
+  (*server)->Stop();
+  // Until it is noticed, nobody new is let in on old marks.
+  absl::Status refused;
+  for (const absl::Time end = absl::Now() + kSoon; refused.ok() && absl::Now() < end;) {
+    refused = feed.Subscribe({}).status();
+  }
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  ASSERT_TRUE((*server)->Restart().ok());
+  EXPECT_THAT((*subscription)->Next(3 * kSoon),
+              testing::Optional(UnorderedElementsAre(std::string(kEverythingChanged))));
+}
+
 TEST_F(EventFeedTest, TellsOfTheBroker) {
   const auto subscription = Subscribe();
   outside_ = 1;

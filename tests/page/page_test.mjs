@@ -248,6 +248,16 @@ test("the storm guard acts at the third failure in a row, and Re-enable ends it"
   await page.seesNot("is off until");
 });
 
+test("automatic rollback, off and on again by hand", async () => {
+  await open();
+  await page.click("Switch off");
+  await confirm("Switch automatic rollback off", "by the test");
+  await page.sees("Automatic rollback is switched off.");
+  await page.click("Re-enable");
+  await confirm("Re-enable automatic rollback", "by the test");
+  await page.seesNot("Automatic rollback is switched off.");
+});
+
 test("diagnostics on demand: asked for by a button, answered by the unit", async () => {
   const unit = "sim-000";
   await open(`#/units/${unit}`);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiFault, kToken } from "./stand_in.mjs";
-import { newPage, page, picture, server, signIn } from "./states.mjs";
+import { newPage, page, picture, server, signIn, useTls } from "./states.mjs";
 
 test("a token is asked for, kept for the tab, and forgotten at signing out", async () => {
   await signIn();
@@ -71,6 +71,29 @@ test("a stream that is refused ends the session: no login fails twice", async ()
   const asked = page.requests.length;
   await new Promise((done) => setTimeout(done, 1500));
   assert.equal(page.requests.length, asked);
+});
+
+test("over TLS a client certificate that is known is enough: no token is asked for", async () => {
+  await useTls();
+  server.knowsCaller = true;
+  await page.open(server.url);
+  await page.sees("100,000 units");
+  assert.equal(
+    await page.evaluate(() => [...document.querySelectorAll("button")].some((each) => each.innerText === "Sign out")),
+    false,
+  );
+});
+
+test("over TLS without a certificate a token is asked for, and only one login fails", async () => {
+  await useTls();
+  for (let i = 0; i < 2; ++i) {
+    await page.open(server.url);
+    await page.has("input[name=token]");
+  }
+  assert.equal(page.requests.filter((url) => url.includes("/v1/")).length, 1);
+  await page.fill("input[name=token]", kToken);
+  await page.click("Sign in");
+  await page.sees("100,000 units");
 });
 
 test("a token that is revoked while the page is open leads back to signing in, at the same place", async () => {

@@ -5,8 +5,11 @@
 //   server.answers["GET /v1/fleet"] = { ... };                    // or a function of (request), or an ApiFault
 //   server.tell("fleet");                                         // an event of /v1/events
 //   server.calls                                                  // what the page changed: { path, body }
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
-import { readFileSync } from "node:fs";
+import { createServer as createTlsServer } from "node:https";
+import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { everything } from "./examples.mjs";
 
@@ -27,18 +30,41 @@ export class ApiFault {
   }
 }
 
+// For one run; nobody checks it.
+function certificate() {
+  const folder = mkdtempSync(join(tmpdir(), "tandem-page-tls-"));
+  const [key, cert] = ["key.pem", "cert.pem"].map((name) => join(folder, name));
+  const request = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-subj",
+    "/CN=localhost",
+  ];
+  execFileSync("openssl", [...request, "-keyout", key, "-out", cert, "-days", "1"], { stdio: "ignore" });
+  const files = { key: readFileSync(key), cert: readFileSync(cert) };
+  rmSync(folder, { recursive: true });
+  return files;
+}
+
 export class StandIn {
-  static async start() {
+  static async start({ tls = false } = {}) {
     const server = new StandIn();
+    server.tls = tls;
     await server.listen(0);
     return server;
   }
 
   async listen(port) {
-    this.http = createServer((request, response) => this.#serve(request, response));
+    const serve = (request, response) => this.#serve(request, response);
+    this.http = this.tls ? createTlsServer(certificate(), serve) : createServer(serve);
     await new Promise((done) => this.http.listen(port, "127.0.0.1", done));
     this.port = this.http.address().port;
-    this.url = `http://127.0.0.1:${this.port}/`;
+    this.url = `${this.tls ? "https" : "http"}://127.0.0.1:${this.port}/`;
   }
 
   folder = process.env.TANDEM_PAGE_FILES;
@@ -52,6 +78,8 @@ export class StandIn {
   refusal = undefined;
   // Seconds by which the controller's clock is ahead.
   clockAhead = 0;
+  // As with a client certificate: whoever comes is let in.
+  knowsCaller = false;
   // No events while true.
   deaf = false;
   #streams = new Set();
@@ -93,7 +121,7 @@ export class StandIn {
       response.end(JSON.stringify({ error: { code, message } }));
     };
     if (this.refusal) return fault(this.refusal.status, this.refusal.code, this.refusal.message);
-    if (request.headers.authorization !== `Bearer ${kToken}`)
+    if (!this.knowsCaller && request.headers.authorization !== `Bearer ${kToken}`)
       return fault(401, "UNAUTHENTICATED", "a valid token is needed");
     if (url.pathname === "/v1/events") {
       if (this.deaf) return fault(429, "RESOURCE_EXHAUSTED", "this controller already has 64 event streams");

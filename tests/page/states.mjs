@@ -48,6 +48,14 @@ export async function signIn(hash = "#/", options = {}) {
   await page.has("nav#places");
 }
 
+// The same stand-in over TLS, whose certificate nobody knows.
+export async function useTls() {
+  await server.close();
+  server = await StandIn.start({ tls: true });
+  await newPage();
+  await page.send("Security.setIgnoreCertificateErrors", { ignore: true });
+}
+
 // The controller dies, and `next` comes in its place when its answer is taken.
 export async function endServer() {
   const { port } = server;

@@ -61,8 +61,7 @@ async function send<T>(path: string, init: RequestInit): Promise<T> {
   let response: Response;
   try {
     response = await fetch(path, { ...init, headers: { ...init.headers, ...authorization() }, cache: "no-store" });
-  } catch (error) {
-    if ((error as Error).name === "AbortError") throw error;
+  } catch {
     throw new ApiError(0, "NO_ANSWER", "the controller does not answer");
   }
   if (response.ok) return (await response.json()) as T;
@@ -71,7 +70,7 @@ async function send<T>(path: string, init: RequestInit): Promise<T> {
   throw error;
 }
 
-export const get = <T>(path: string, signal?: AbortSignal) => send<T>(path, { signal });
+export const get = <T>(path: string) => send<T>(path, {});
 
 export const post = <T>(path: string, body: unknown) =>
   send<T>(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });

@@ -12,8 +12,22 @@ export interface Answer<T> {
 
 // A fleet at work changes all the time; nobody reads faster than this.
 const kLeastMs = 400;
+const kHiddenMs = 1000;
 const kMaxKept = 60;
 const kept = new Map<string, unknown>();
+// Two parts of a view that show the same thing ask for it at the same time: once is enough.
+const kTogetherMs = 50;
+const underWay = new Map<string, { begun: number; answer: Promise<unknown> }>();
+
+function fetchShared<T>(path: string): Promise<T> {
+  const other = underWay.get(path);
+  if (other && performance.now() - other.begun < kTogetherMs) return other.answer as Promise<T>;
+  const mine = { begun: performance.now(), answer: get<T>(path) };
+  underWay.set(path, mine);
+  const done = () => void (underWay.get(path) === mine && underWay.delete(path));
+  mine.answer.then(done, done);
+  return mine.answer;
+}
 
 function keep(path: string, data: unknown) {
   kept.delete(path);
@@ -24,7 +38,13 @@ function keep(path: string, data: unknown) {
 export const forgetAnswers = () => kept.clear();
 
 // `path` null: nothing to ask. `on`: names of changes, or their beginnings with a slash: ["fleet", "rollout/"].
-export function useAnswer<T>(path: string | null, on: string[] = [], watching?: string): Answer<T> {
+// `watching`: what the stream is to tell of, too. `leastMs`: between two questions, for answers that cost more.
+export function useAnswer<T>(
+  path: string | null,
+  on: string[] = [],
+  watching?: string,
+  leastMs: number = kLeastMs,
+): Answer<T> {
   const [, redraw] = useState(0);
   const current = useRef({ path: "", data: undefined as T | undefined, error: undefined as ApiError | undefined });
   const again = useRef(() => {});
@@ -42,7 +62,6 @@ export function useAnswer<T>(path: string | null, on: string[] = [], watching?: 
     let timer = 0;
     let last = 0;
     let took = 0;
-    const abort = new AbortController();
     const ask = async () => {
       clearTimeout(timer);
       timer = 0;
@@ -51,7 +70,7 @@ export function useAnswer<T>(path: string | null, on: string[] = [], watching?: 
       last = performance.now();
       const answer = { path, data: current.current.data, error: undefined as ApiError | undefined };
       try {
-        answer.data = await get<T>(path, abort.signal);
+        answer.data = await fetchShared<T>(path);
         keep(path, answer.data);
       } catch (error) {
         if (gone) return;
@@ -64,11 +83,16 @@ export function useAnswer<T>(path: string | null, on: string[] = [], watching?: 
       redraw((n) => n + 1);
       if (dirty) soon();
     };
+    // Nobody looks: later.
+    const askWhenSeen = () => {
+      if (document.hidden) timer = window.setTimeout(askWhenSeen, kHiddenMs);
+      else ask();
+    };
     // A slow server is asked less often.
     const soon = () => {
       dirty = true;
       if (running || timer) return;
-      timer = window.setTimeout(ask, Math.max(0, last + Math.max(kLeastMs, 2 * took) - performance.now()));
+      timer = window.setTimeout(askWhenSeen, Math.max(0, last + Math.max(leastMs, 2 * took) - performance.now()));
     };
     again.current = soon;
     ask();
@@ -79,10 +103,9 @@ export function useAnswer<T>(path: string | null, on: string[] = [], watching?: 
     return () => {
       gone = true;
       clearTimeout(timer);
-      abort.abort();
       stop();
     };
-  }, [path, names]);
+  }, [path, names, leastMs]);
 
   const reload = useCallback(() => again.current(), []);
   const { data, error } = current.current;

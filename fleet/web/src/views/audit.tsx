@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { download, withQuery } from "../api";
 import { useAnswer, usePages } from "../query";
 import { setQuery } from "../route";
@@ -6,6 +6,7 @@ import type { Route } from "../route";
 import type { AuditEntry, AuditList } from "../types";
 import { told } from "../ui/action";
 import { Head, ObjectLink, Pager, Table } from "../ui/basics";
+import { Filter } from "../ui/filter";
 import { Empty, Shown } from "../ui/states";
 import { Ago } from "../ui/time";
 
@@ -16,8 +17,6 @@ export function AuditView({ route }: { route: Route }) {
     withQuery("/v1/audit", { object, page_size: 100, page_token: pages.token }),
     pages.page === 1 ? ["audit"] : [],
   );
-  const [text, setText] = useState(object);
-  useEffect(() => setText(object), [object]);
   const [busy, setBusy] = useState(false);
   const save = async () => {
     setBusy(true);
@@ -37,31 +36,13 @@ export function AuditView({ route }: { route: Route }) {
         </button>
       </Head>
       <div class="filters">
-        <form
-          class="filter"
-          role="search"
-          onSubmit={(event) => {
-            event.preventDefault();
-            setQuery({ object: text.trim() });
-          }}
-        >
-          <input
-            name="object"
-            data-filter
-            aria-label="Object"
-            placeholder="rollout/7, unit/gw-17, release/gw-2"
-            value={text}
-            spellcheck={false}
-            autocomplete="off"
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-          <button>Filter</button>
-          {object && (
-            <button type="button" onClick={() => setQuery({ object: undefined })}>
-              Clear
-            </button>
-          )}
-        </form>
+        <Filter
+          name="object"
+          label="Object"
+          placeholder="rollout/7, unit/gw-17, release/gw-2"
+          value={object}
+          onApply={(text) => setQuery({ object: text })}
+        />
       </div>
       <Shown answer={answer}>
         {(data) =>

@@ -1,7 +1,9 @@
 import { count, num, percent, units } from "../format";
+import { post } from "../api";
 import { useAnswer } from "../query";
 
 import type { Overview, ReleaseList, VersionShare } from "../types";
+import { Action } from "../ui/action";
 import { Bar, Legend } from "../ui/bar";
 import type { Part } from "../ui/bar";
 import { Head, ReleaseLink, Section } from "../ui/basics";
@@ -114,6 +116,21 @@ function Numbers({ fleet, frozen }: { fleet: Overview; frozen: Set<string> }) {
       <p class="foot muted">
         Broker {fleet.broker?.endpoint || "unknown"}: {fleet.broker?.connected ? "connected" : "away"}.
       </p>
+      {fleet.guards?.auto_rollback && (
+        <p class="foot muted">
+          Automatic rollback is on.{" "}
+          <Action
+            label="Switch off"
+            title="Switch automatic rollback off"
+            role="OPERATOR"
+            reason="needed"
+            danger
+            text="Releases that fail their verification stay on their units, and their rollouts are paused, until somebody switches it on again."
+            done="Automatic rollback is off."
+            run={(reason) => post("/v1/guards/auto-rollback", { on: false, reason })}
+          />
+        </p>
+      )}
     </>
   );
 }

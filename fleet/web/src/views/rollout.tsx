@@ -236,6 +236,13 @@ function Attempts({ rollout, ring, route }: { rollout: Rollout; ring: Ring; rout
   );
 }
 
+// The attempts of a unit below its first one, units in the order of theirs.
+function byUnit(attempts: Attempt[]): [attempt: Attempt, further: boolean][] {
+  const units = new Map<string, Attempt[]>();
+  for (const attempt of attempts) units.set(attempt.unit_id, [...(units.get(attempt.unit_id) ?? []), attempt]);
+  return [...units.values()].flatMap((list) => list.map((attempt, i): [Attempt, boolean] => [attempt, i > 0]));
+}
+
 function AttemptTable({ attempts, rollout }: { attempts: Attempt[]; rollout: Rollout }) {
   const over = kOver.includes(rollout.state);
   return (
@@ -254,11 +261,9 @@ function AttemptTable({ attempts, rollout }: { attempts: Attempt[]; rollout: Rol
         </>
       }
     >
-      {attempts.map((attempt) => (
-        <tr key={String(attempt.id)}>
-          <td>
-            <UnitLink id={attempt.unit_id} row />
-          </td>
+      {byUnit(attempts).map(([attempt, further]) => (
+        <tr key={String(attempt.id)} class={further ? "further" : ""}>
+          <td>{further ? <span class="muted">↳ {attempt.unit_id}</span> : <UnitLink id={attempt.unit_id} row />}</td>
           <td>
             <State state={attempt.state} />
           </td>

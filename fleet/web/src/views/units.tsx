@@ -6,6 +6,7 @@ import { setQuery, to } from "../route";
 import type { Route } from "../route";
 import type { Unit, UnitList } from "../types";
 import { Head, Pager, State, Table, UnitLink } from "../ui/basics";
+import { Filter } from "../ui/filter";
 import { Empty, Shown } from "../ui/states";
 import { Ago } from "../ui/time";
 
@@ -14,6 +15,8 @@ const kPage = 100;
 // Units that the controller looks at for one page, and pages that are skipped before a person is asked.
 const kLookedAt = 10_000;
 const kMostSkipped = 20;
+// So a narrowed list is asked for less often.
+const kNarrowedMs = 3000;
 
 export function UnitsView({ route }: { route: Route }) {
   const filter = route.query.get("filter") ?? "";
@@ -22,6 +25,8 @@ export function UnitsView({ route }: { route: Route }) {
   const answer = useAnswer<UnitList>(
     withQuery("/v1/units", { filter, presence, page_size: kPage, page_token: pages.token }),
     ["fleet"],
+    undefined,
+    filter + presence === "" ? undefined : kNarrowedMs,
   );
   // With a filter the controller looks at so many units for each page that a page may hold none of them: go on.
   const [skipped, setSkipped] = useState(0);
@@ -38,7 +43,13 @@ export function UnitsView({ route }: { route: Route }) {
     <>
       <Head title="Units" />
       <div class="filters">
-        <Filter filter={filter} />
+        <Filter
+          name="filter"
+          label="Filter"
+          placeholder='a name, or region == "eu" && hardware =~ "gw-*"'
+          value={filter}
+          onApply={(text) => setQuery({ filter: expressionOf(text) })}
+        />
         <div class="tabs" role="group" aria-label="Presence">
           <button aria-pressed={presence === ""} onClick={() => setQuery({ presence: undefined })}>
             All
@@ -74,39 +85,8 @@ export function UnitsView({ route }: { route: Route }) {
   );
 }
 
-// An exact id goes to its unit; all else is a targeting expression.
-function Filter({ filter }: { filter: string }) {
-  const [text, setText] = useState(filter);
-  useEffect(() => setText(filter), [filter]);
-  return (
-    <form
-      class="filter"
-      role="search"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const wanted = text.trim();
-        setQuery({ filter: /^[A-Za-z0-9._-]{1,64}$/.test(wanted) ? `unit_id =~ "${wanted}*"` : wanted });
-      }}
-    >
-      <input
-        name="filter"
-        data-filter
-        aria-label="Filter"
-        placeholder='a name, or region == "eu" && hardware =~ "gw-*"'
-        value={text}
-        spellcheck={false}
-        autocomplete="off"
-        onInput={(event) => setText(event.currentTarget.value)}
-      />
-      <button>Filter</button>
-      {filter && (
-        <button type="button" onClick={() => setQuery({ filter: undefined })}>
-          Clear
-        </button>
-      )}
-    </form>
-  );
-}
+// The beginning of a name stands for the expression that finds it.
+const expressionOf = (text: string) => (/^[A-Za-z0-9._-]{1,64}$/.test(text) ? `unit_id =~ "${text}*"` : text);
 
 function NoUnits({ narrowed }: { narrowed: boolean }) {
   if (!narrowed)
