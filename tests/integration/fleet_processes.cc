@@ -153,7 +153,15 @@ void FleetProcesses::Import() {
   OrDie(Call(&Stub::ImportKeySets, key_sets, keys), "import the key set");
   std::vector<std::string> envelopes;
   for (const auto& [id, version] : {std::pair("r1", "1.0.0"), std::pair("r2", "2.0.0"), std::pair("r3", "3.0.0")}) {
-    envelopes.push_back(maker_.MakeRelease(id, {{.type = "part", .version = version}}));
+    release::v1::Release document = maker_.ReleaseOf(id, {{.type = "part", .version = version}});
+    if (options_.diagnostics) {
+      release::v1::Diagnostic& diagnostic = *document.add_diagnostics();
+      diagnostic.set_name("inference");
+      diagnostic.set_run_after_ota(true);
+      diagnostic.set_timeout_secs(2);
+      diagnostic.mutable_check()->mutable_exec()->add_command("check");
+    }
+    envelopes.push_back(maker_.Seal(document));
     fleet::v1::ImportReleaseRequest request;
     request.set_envelope(envelopes.back());
     request.add_base_urls("http://127.0.0.1:1/");
@@ -169,7 +177,7 @@ fleet::v1::Rollout FleetProcesses::Roll(const std::string& release, std::vector<
   fleet::v1::CreateRolloutRequest request;
   request.mutable_spec()->set_name(release);
   request.mutable_spec()->set_release(release);
-  request.mutable_spec()->mutable_score_age()->set_seconds(15);
+  request.mutable_spec()->mutable_score_age()->set_seconds(absl::ToInt64Seconds(options_.score_age));
   for (const double percent : percents) request.mutable_spec()->add_rings()->set_percent(percent);
   fleet::v1::Rollout rollout;
   EXPECT_TRUE(WaitUntil([&] { return Call(&Stub::CreateRollout, request, rollout).ok(); }, absl::Seconds(10)));
@@ -189,6 +197,36 @@ fleet::v1::FleetOverview FleetProcesses::Overview() {
   fleet::v1::FleetOverview overview;
   Call(&Stub::GetFleet, fleet::v1::GetFleetRequest(), overview).IgnoreError();
   return overview;
+}
+
+fleet::v1::Release FleetProcesses::Release(const std::string& release_id) {
+  fleet::v1::GetReleaseRequest request;
+  request.set_release(release_id);
+  fleet::v1::Release release;
+  Call(&Stub::GetRelease, request, release).IgnoreError();
+  return release;
+}
+
+fleet::v1::Verification FleetProcesses::Verification(uint64_t rollout) {
+  fleet::v1::GetVerificationRequest request;
+  request.set_rollout(rollout);
+  request.set_page_size(1000);
+  fleet::v1::Verification verification;
+  Call(&Stub::GetVerification, request, verification).IgnoreError();
+  return verification;
+}
+
+size_t FleetProcesses::Audits(const std::string& event) {
+  fleet::v1::ListAuditRequest request;
+  request.set_page_size(1000);
+  size_t found = 0;
+  do {
+    fleet::v1::ListAuditResponse page;
+    if (!Call(&Stub::ListAudit, request, page).ok()) return 0;
+    for (const fleet::v1::AuditEntry& entry : page.entries()) found += entry.event() == event ? 1 : 0;
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return found;
 }
 
 uint64_t FleetProcesses::UnitsAt(const std::string& release_id) {

@@ -27,6 +27,10 @@ struct FleetProcessesOptions {
   // Else SQLite, for one controller.
   bool postgres = false;
   int units = 60;
+  // Releases carry one that runs after the update, "inference"; it may take 2 s.
+  bool diagnostics = false;
+  // Until a unit is scored.
+  absl::Duration score_age = absl::Seconds(15);
   // Further arguments of tandem-fleet-sim.
   std::vector<std::string> simulator;
 };
@@ -50,6 +54,10 @@ class FleetProcesses {
   // Units that run a release, as the fleet knows it.
   uint64_t UnitsAt(const std::string& release_id);
   absl::Status Change(uint64_t rollout, const std::string& verb);
+  fleet::v1::Release Release(const std::string& release_id);
+  fleet::v1::Verification Verification(uint64_t rollout);
+  // Entries of the audit log with this event.
+  size_t Audits(const std::string& event);
   bool WaitUntil(const std::function<bool()>& done, absl::Duration timeout);
 
   // Units that were ordered to two different things by one sequence. Must stay empty.
