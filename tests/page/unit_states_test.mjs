@@ -1,7 +1,7 @@
 // Units and one unit, with all their buttons. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { release, rollout, unit, unitDetail, verification } from "./examples.mjs";
+import { rollout, unit, unitDetail } from "./examples.mjs";
 import { waitFor } from "./fleet.mjs";
 import { ApiFault } from "./stand_in.mjs";
 import { confirm, lastCall, page, picture, server, signIn } from "./states.mjs";
