@@ -181,16 +181,23 @@ class Page {
     await this.evaluate((to) => void (location.hash = to), hash);
   }
 
+  // By the mouse. A page that is live may move under it: then the click hit nothing or its neighbour's edge, and is made
+  // again where the control is by now.
   async click(name, tag = "button, a, summary, [role=button]") {
     const end = Date.now() + kPatienceMs;
     for (;;) {
       const at = await this.evaluate(
-        `(name, tag) => {
+        `async (name, tag) => {
           const element = (${findControl})(name, tag);
           if (!element) return "there is none";
           if (element.disabled) return "it is disabled: " + element.title;
           element.scrollIntoView({ block: "center" });
+          const before = element.getBoundingClientRect();
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
           const box = element.getBoundingClientRect();
+          if (!element.isConnected || box.x !== before.x || box.y !== before.y) return "it moves";
+          window.clickArrived = false;
+          element.addEventListener("click", () => (window.clickArrived = true), { once: true, capture: true });
           return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
         }`,
         name,
@@ -200,9 +207,12 @@ class Page {
         for (const type of ["mousePressed", "mouseReleased"]) {
           await this.send("Input.dispatchMouseEvent", { type, ...at, button: "left", clickCount: 1 });
         }
-        return;
+        if (await this.evaluate(() => window.clickArrived)) return;
       }
-      if (Date.now() > end) throw new Error(`cannot click "${name}": ${at}\non the page:\n${await this.text()}`);
+      if (Date.now() > end) {
+        const why = typeof at === "object" ? "something else is in its place" : at;
+        throw new Error(`cannot click "${name}": ${why}\non the page:\n${await this.text()}`);
+      }
       await sleep(kPollMs);
     }
   }

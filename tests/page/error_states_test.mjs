@@ -1,7 +1,7 @@
 // Errors, answers that take long or never come, hostile texts, and more of everything than anybody has. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { audit, overview, rollout, unit, unitDetail } from "./examples.mjs";
+import { overview, rollout, unit, unitDetail } from "./examples.mjs";
 import { ApiFault } from "./stand_in.mjs";
 import { endServer, fleetIs, kPhone, page, picture, server, signIn } from "./states.mjs";
 

@@ -1,7 +1,7 @@
 // The fleet, and every banner with its button. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ahead, guards, keys, release, takenBack, unit } from "./examples.mjs";
+import { ahead, guards, keys, takenBack } from "./examples.mjs";
 import { confirm, fleetIs, kPhone, lastCall, page, picture, server, signIn } from "./states.mjs";
 
 test("fleet: numbers, versions of each plane, rollouts and stops", async () => {

@@ -1,7 +1,7 @@
 // Releases, and the grid of their verification. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { release, unit, verification } from "./examples.mjs";
+import { release, verification } from "./examples.mjs";
 import { confirm, lastCall, page, picture, server, signIn } from "./states.mjs";
 
 test("releases: verification, freeze, and those that are not listed", async () => {

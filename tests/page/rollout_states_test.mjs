@@ -1,7 +1,7 @@
 // Rollouts and one rollout, with all their buttons. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { release, rollout, unit } from "./examples.mjs";
+import { rollout } from "./examples.mjs";
 import { ApiFault } from "./stand_in.mjs";
 import { confirm, lastCall, page, picture, server, signIn } from "./states.mjs";
 

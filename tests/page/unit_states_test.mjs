@@ -1,7 +1,8 @@
 // Units and one unit, with all their buttons. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { release, rollout, unit, unitDetail, verification } from "./examples.mjs";
+import { rollout, unit, unitDetail } from "./examples.mjs";
+import { waitFor } from "./fleet.mjs";
 import { ApiFault } from "./stand_in.mjs";
 import { confirm, lastCall, page, picture, server, signIn } from "./states.mjs";
 
@@ -24,7 +25,7 @@ test("units: a page at a time, with a filter and a presence", async () => {
   await page.press("Enter");
   await page.until(() => location.hash.includes("filter=region"));
   await page.click("Offline");
-  await page.until(() => location.hash.includes("presence=offline"));
+  await waitFor("the question", () => asked.at(-1).presence === "offline");
   await page.sees("gw-00099");
   assert.deepEqual(asked.at(-1), { filter: 'region == "eu"', presence: "offline", page_size: "100" });
   assert.ok(asked.every((query) => query.page_size === "100"));

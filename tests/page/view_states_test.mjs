@@ -1,7 +1,7 @@
 // Stops, keys, audit and plan. The real page, against a stand-in for the controller.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { audit, keys, plan, release, rollout, unit } from "./examples.mjs";
+import { audit, keys, plan } from "./examples.mjs";
 import { ApiFault } from "./stand_in.mjs";
 import { confirm, lastCall, page, picture, server, signIn } from "./states.mjs";
 
