@@ -1,3 +1,4 @@
+#include "common/status/status.h"
 #include "fleet/api/operations.h"
 #include "fleet/store/release_table.h"
 #include "fleet/store/verification_table.h"
