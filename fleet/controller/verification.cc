@@ -90,7 +90,8 @@ absl::StatusOr<std::vector<Verification::Wanted>> Verification::DiagnosticsFor(S
   }
   std::vector<Wanted> wanted;
   std::optional<UnitAttributes> attributes;
-  for (const auto& [number, has] : on_unit) {
+  for (const auto& [number, planes_of] : on_unit) {
+    const PlaneSet has = planes_of;
     ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> opened, documents_.Release(tx, number));
     for (const release::v1::Diagnostic& diagnostic : opened->document.diagnostics()) {
       const auto& of = diagnostic.planes();
@@ -272,6 +273,7 @@ absl::Status Verification::Settle(StoreTransaction& tx, const std::string& run_i
                                   std::vector<VerdictTo>& verdicts) {
   ASSIGN_OR_RETURN(const std::vector<DiagnosticRunRow> runs, DiagnosticRunTable(tx).OfRun(run_id));
   std::vector<RunState> states;
+  states.reserve(runs.size());
   for (const DiagnosticRunRow& run : runs) states.push_back(run.state);
   const VerificationOutcome outcome = Decide(states);
   if (outcome == VerificationOutcome::kPending) return absl::OkStatus();
