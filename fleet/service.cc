@@ -129,9 +129,9 @@ absl::Status RunFleet(const config::v1::FleetConfig& config) {
   Documents documents(config.namespace_(), std::move(key));
   Orders orders(documents, {.lifetime = absl::Seconds(config.assignment_lifetime().seconds())});
   Registry registry(orders);
-  Verification verification(documents,
-                            {.auto_rollback = config.verification().auto_rollback_on_verification_failure(),
-                             .offline_grace = absl::Seconds(config.verification().offline_grace().seconds())});
+  Verification verification(documents, {.auto_rollback = config.verification().auto_rollback_on_verification_failure(),
+                                        .offline_grace = absl::Seconds(config.verification().offline_grace().seconds()),
+                                        .keep_runs = absl::Seconds(config.keep_events().seconds())});
   RolloutOperations rollouts(documents, verification);
   UnitOperations units(documents, orders, verification);
   ASSIGN_OR_RETURN(const std::unique_ptr<MqttUnitLink> link, MakeLink(config));

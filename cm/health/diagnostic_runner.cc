@@ -23,7 +23,7 @@ constexpr size_t kMaxWaiting = 256;
 constexpr size_t kKeptResults = 256;
 constexpr int kMaxStarted = 512;
 constexpr size_t kShown = 20;
-constexpr uint32_t kDefaultConcurrent = 16;
+constexpr uint32_t kDefaultConcurrent = 64;
 constexpr absl::Duration kAnswerRetry = absl::Seconds(2);
 constexpr size_t kMaxReasonBytes = 1024;
 

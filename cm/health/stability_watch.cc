@@ -133,15 +133,15 @@ void StabilityWatch::RunProbes() {
 
 void StabilityWatch::Step(const StabilityEvent& event) {
   StabilityStep step = StepStability(rules_, state_, event);
+  // Before it is noted as told: telling twice is better than not at all.
+  if (!step.anomaly.empty()) parts_.anomaly(step.anomaly);
   const std::string bytes = ToRecord(step.state).SerializeAsString();
   if (bytes != ToRecord(state_).SerializeAsString()) {
-    // Telling twice is better than not at all.
     if (const absl::Status saved = file_.Write(bytes); !saved.ok()) {
       LogError("cannot write down what happened since the commit", {{"error", ToPersonText(saved)}});
     }
   }
   state_ = std::move(step.state);
-  if (!step.anomaly.empty()) parts_.anomaly(step.anomaly);
 }
 
 }  // namespace tandem::cm

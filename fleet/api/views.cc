@@ -165,7 +165,7 @@ absl::StatusOr<v1::ReleaseVerification> ViewOfVerification(StoreTransaction& tx,
     view.set_auto_rolled_back(release.auto_rolled_back);
   } else if (view.verifying() > 0) {
     view.set_state("verifying");
-  } else if (release.verdict == ReleaseVerdict::kVerified) {
+  } else if (release.verdict == ReleaseVerdict::kVerified || view.verified() > 0) {
     view.set_state("verified");
   }
   return view;
@@ -185,8 +185,10 @@ absl::StatusOr<v1::DiagnosticRun> Views::Of(const DiagnosticRunRow& row, const s
   *run.mutable_deadline() = ToTimestamp(row.deadline);
   if (row.finished_at != 0) *run.mutable_finished_at() = ToTimestamp(row.finished_at);
   unit::v1::DiagnosticResult result;
+  // One that cannot be read must not hide the others.
   if (!result.ParseFromString(row.result)) {
-    return absl::DataLossError(absl::StrCat("the stored result of diagnostic run ", row.number, " cannot be read"));
+    result.Clear();
+    result.set_log_excerpt("(what is stored of this result cannot be read)");
   }
   run.set_duration_ms(result.duration_ms());
   *run.mutable_measurements() = result.measurements();

@@ -25,6 +25,11 @@ absl::StatusOr<AttemptScore> ScoreControl(StoreTransaction& tx, const AttemptRow
   return control.last_seen < now - score_age ? AttemptScore::kFail : AttemptScore::kPass;
 }
 
+// The release that an attempt takes back: planes that are still at it are nothing to go back to. 0: none.
+int64_t LeftBehind(const AttemptRow& attempt, const RolloutRow& rollout) {
+  return IsRollback(attempt.kind) || attempt.kind == AttemptKind::kRehearsalBack ? rollout.release : 0;
+}
+
 // Every step of a verification, for whoever asks later why a unit is where it is.
 absl::Status AuditVerification(StoreTransaction& tx, const AttemptRow& before, const AttemptRow& after, int64_t now) {
   const auto is_of_it = [](AttemptState state) {
@@ -57,6 +62,7 @@ absl::Status NoteGood(StoreTransaction& tx, const AttemptRow& attempt, UnitRow& 
   ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(attempt.rollout));
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (!Has(rollout.planes, plane) || unit.runs[plane] == 0 || unit.runs[plane] != unit.desired[plane]) continue;
+    if (unit.runs[plane] == LeftBehind(attempt, rollout)) continue;
     unit.good[plane] = unit.runs[plane];
   }
   return absl::OkStatus();
@@ -75,6 +81,13 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
     ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(rollout));
     score_age = spec.score_age().seconds();
   }
+  AttemptScore score = step->effects.score;
+  if (attempt.state == AttemptState::kVerificationFailed && score == AttemptScore::kFail) {
+    // What follows from it was decided when it failed; a gate must not decide it once more, later.
+    ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(attempt.rollout));
+    ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(rollout));
+    if (spec.on_verification_failure() != v1::SCORE) score = AttemptScore::kNone;
+  }
   attempt.state = step->to;
   attempt.changed_at = now;
   // What failed first stays the reason when it is scored later.
@@ -89,8 +102,8 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
     attempt.control_score = AttemptScore::kNone;
     attempt.order = {};
   }
-  if (step->effects.score != AttemptScore::kNone) {
-    attempt.score = step->effects.score;
+  if (score != AttemptScore::kNone) {
+    attempt.score = score;
     RETURN_IF_ERROR(RolloutTable(tx).TouchScored(attempt.rollout, attempt.ring, now));
     if (attempt.control != 0 && attempt.kind == AttemptKind::kForward) {
       ASSIGN_OR_RETURN(attempt.control_score, ScoreControl(tx, attempt, score_age, now));
@@ -104,7 +117,7 @@ absl::StatusOr<bool> StepAttempt(StoreTransaction& tx, AttemptRow& attempt, Atte
   }
   if (attempt.state == AttemptState::kPassed) {
     ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(attempt.rollout));
-    RETURN_IF_ERROR(UnitTable(tx).SetGood(attempt.unit, rollout.planes));
+    RETURN_IF_ERROR(UnitTable(tx).SetGood(attempt.unit, rollout.planes, LeftBehind(attempt, rollout)));
   }
   RETURN_IF_ERROR(AuditVerification(tx, before, attempt, now));
   if (attempt.state == AttemptState::kFailed && before.state != AttemptState::kFailed) {

@@ -235,9 +235,13 @@ absl::StatusOr<bool> Controller::LookAtFailures(RolloutRunner& runner, int64_t n
   // Another controller does.
   if (!lock.ok() || *lock == nullptr) return false;
   absl::StatusOr<bool> failures = runner.LookAtFailures(now, kFailuresAtOnce);
+  if (failures.ok()) return failures;
   // An operator was quicker with one of the rollouts; the next look sees what became of it.
-  if (absl::IsAborted(failures.status())) return true;
-  return failures;
+  if (!absl::IsAborted(failures.status())) {
+    LogError("cannot act upon a failed verification; it is tried again", {{"reason", ToPersonText(failures.status())}});
+  }
+  // The rollouts must not wait for it.
+  return false;
 }
 
 void Controller::MoveRollouts() {

@@ -14,6 +14,7 @@
 #include "common/status/status.h"
 #include "fleet/controller/applied_check.h"
 #include "fleet/controller/attempt_step.h"
+#include "fleet/controller/cut_text.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/unit_table.h"
 #include "fleet/store/verification_table.h"
@@ -60,7 +61,7 @@ std::string Serialize(const unit::v1::Reported& reported) {
   return bytes;
 }
 
-std::string Shortened(const std::string& text) { return text.substr(0, kMaxReasonBytes); }
+std::string Shortened(const std::string& text) { return Beginning(text, kMaxReasonBytes); }
 
 int PlaneOf(const std::string& name) {
   const std::string lower = absl::AsciiStrToLower(name);
@@ -315,9 +316,7 @@ absl::Status ReportIntake::StepAttempt(StoreTransaction& tx, UnitRow& unit, Atte
   }
   if (attempt.state == AttemptState::kVerified) RETURN_IF_ERROR(NoteGood(tx, attempt, unit));
   if (IsOpen(attempt.state)) return absl::OkStatus();
-  const int64_t before = now - absl::ToInt64Seconds(options_.keep_events);
-  RETURN_IF_ERROR(DiagnosticRunTable(tx).Prune(unit.number, before));
-  return UnitTable(tx).PruneEvents(unit.number, before);
+  return UnitTable(tx).PruneEvents(unit.number, now - absl::ToInt64Seconds(options_.keep_events));
 }
 
 absl::Status ReportIntake::CheckRunsDesired(StoreTransaction& tx, const UnitRow& unit, const std::string& hardware,

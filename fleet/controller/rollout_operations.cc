@@ -199,6 +199,11 @@ absl::Status RolloutOperations::Retry(StoreTransaction& tx, const RolloutRow& ro
       ASSIGN_OR_RETURN(AttemptRow verifying, attempts.Get(attempt->number, /*lock=*/true));
       return verification_.Begin(tx, unit, verifying, now).status();
     }
+    if (attempt->kind != AttemptKind::kForward) {
+      return absl::FailedPreconditionError(absl::StrCat("the newest attempt of unit ", unit_id, " is ",
+                                                        std::string(Name(attempt->kind)),
+                                                        "; only what goes forward is tried again"));
+    }
     ASSIGN_OR_RETURN(const bool queued, retry(*attempt));
     if (queued) return absl::OkStatus();
     return absl::FailedPreconditionError(

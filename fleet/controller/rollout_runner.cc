@@ -16,6 +16,7 @@
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/unit_table.h"
+#include "fleet/verification/run_outcome.h"
 #include "tandem/fleet/v1/fleet.pb.h"
 
 namespace tandem::fleet {
@@ -93,7 +94,6 @@ absl::StatusOr<RolloutRunner::View> RolloutRunner::Read(int64_t rollout) {
 
 absl::StatusOr<bool> RolloutRunner::Look(int64_t rollout, int64_t now) {
   ASSIGN_OR_RETURN(View view, Read(rollout));
-  RETURN_IF_ERROR(NoteVerified(view, now));
   switch (view.rollout.state) {
     case RolloutState::kScheduled:
       return Start(view, now);
@@ -144,6 +144,9 @@ absl::Status RolloutRunner::Step(StoreTransaction& tx, View& view, RolloutEvent 
                                  absl::StrCat("the rollout ended: ", reason), now));
   }
   RETURN_IF_ERROR(table.Save(before, after));
+  if (after.state == RolloutState::kComplete && before.state != RolloutState::kComplete) {
+    RETURN_IF_ERROR(NoteVerified(tx, view, now));
+  }
   const bool bad = event == RolloutEvent::kGateAbort || event == RolloutEvent::kVerificationFailed;
   RETURN_IF_ERROR(Audit(
       tx, {.at = now,
@@ -298,7 +301,8 @@ absl::StatusOr<int> RolloutRunner::ScoreDue(int64_t now, int limit) {
       ASSIGN_OR_RETURN(const bool stepped, StepAttempt(tx, attempt, AttemptEvent::kScoreTime, "", now));
       if (stepped) continue;
       const AttemptRow before = attempt;
-      attempt.score_at = 0;
+      // Its diagnostics end by themselves, in time; they decide.
+      attempt.score_at = IsVerifying(attempt.state) ? now + kReapSeconds : 0;
       RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
     }
     return absl::OkStatus();

@@ -77,14 +77,17 @@ class RolloutRunner {
   // Those that the event means something to.
   absl::Status StepAll(StoreTransaction& tx, const std::vector<RolloutRow>& rollouts, RolloutEvent event,
                        const std::string& reason, int64_t now);
-  // Every unit that applied it has verified it.
-  absl::Status NoteVerified(const View& view, int64_t now);
+  // The rollout is complete: when every unit that applied the release has verified it, it has gone forward. Not before,
+  // for the first units of a ring say little.
+  absl::Status NoteVerified(StoreTransaction& tx, const View& view, int64_t now);
 
   // Why a ring that was promoted aborts after all: its units fail late. Empty: none does.
   static absl::StatusOr<std::string> FailedAfterPromotion(StoreTransaction& tx, const View& view);
   // A newer rollout that ordered the unit in one of the same planes and was not taken back; 0: none.
   static absl::StatusOr<int64_t> NewerRollout(StoreTransaction& tx, const View& view, int64_t unit);
-  // Whether the unit's newest attempt is of another rollout that has a plane of this one.
+  // Those of the rollout that the unit is ordered to; after a failed verification the first rung of its ladder.
+  static PlaneSet PlanesToTakeBack(const View& view, const AttemptRow& attempt, const UnitRow& unit, bool by_itself);
+  // Whether another rollout of the same release has ordered the unit forward since.
   static absl::StatusOr<bool> OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit);
 
   Store& store_;

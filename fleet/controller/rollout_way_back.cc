@@ -33,6 +33,23 @@ absl::StatusOr<std::vector<AttemptRow>> InStates(AttemptTable& attempts, const R
 
 }  // namespace
 
+PlaneSet RolloutRunner::PlanesToTakeBack(const View& view, const AttemptRow& attempt, const UnitRow& unit,
+                                         bool by_itself) {
+  PlaneSet at = 0;
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    const bool has = Has(view.rollout.planes, plane) && unit.desired[plane] == view.rollout.release;
+    if (has) at |= PlaneSet{1} << plane;
+  }
+  // Only a unit that has committed the release can climb: any other would be ordered to the rest of it for the first
+  // time, or once more.
+  const bool committed = attempt.state == AttemptState::kApplied || attempt.state == AttemptState::kPassed ||
+                         attempt.state == AttemptState::kVerifying || attempt.state == AttemptState::kVerified ||
+                         attempt.state == AttemptState::kVerificationFailed;
+  if (!by_itself || !committed || view.spec.commit_on() == release::v1::VERIFIED) return at;
+  const auto first = static_cast<PlaneSet>(LadderOf(view.release->document, view.rollout.planes).front());
+  return (first & at) == 0 ? at : first & at;
+}
+
 absl::Status RolloutRunner::Rehearse(View& view, const v1::RingSpec& ring, int64_t now) {
   return store_.Write("rehearse a rollback", [&](StoreTransaction& tx) -> absl::Status {
     RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
@@ -88,7 +105,9 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
                                       AttemptState::kVerifyingTrial, AttemptState::kCleared,
                                       AttemptState::kVerificationFailed, AttemptState::kFailed,
                                       // The other plane's way back, say, ended the attempt, and not what was ordered.
-                                      AttemptState::kSuperseded};
+                                      AttemptState::kSuperseded,
+                                      // To be tried again, when the rollout ended.
+                                      AttemptState::kCancelled, AttemptState::kExcluded};
   if (view.rollout.on_abort == v1::TAKE_BACK) {
     states.push_back(AttemptState::kApplied);
     states.push_back(AttemptState::kPassed);
@@ -102,9 +121,6 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
     RETURN_IF_ERROR(RolloutTable(tx).Lock(view.rollout));
     AttemptTable attempts(tx);
     ASSIGN_OR_RETURN(const ReleaseRow release, ReleaseTable(tx).Head(view.rollout.release));
-    // Only after a failed verification is there something to climb by.
-    const auto first_rung = static_cast<PlaneSet>(LadderOf(view.release->document, view.rollout.planes).front());
-    const PlaneSet planes = release.auto_rolled_back ? first_rung : view.rollout.planes;
     ASSIGN_OR_RETURN(const std::vector<AttemptRow> forward,
                      attempts.ToTakeBack(view.rollout.number, states, from, kOrdersAtOnce));
     left = static_cast<int64_t>(forward.size());
@@ -121,7 +137,8 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
       // A newer rollout has ordered it, elsewhere or to the same release again: there is nothing to take back.
       int64_t taken_back_by = unit.attempt;
       ASSIGN_OR_RETURN(const bool by_another, OrderedByAnother(tx, view, unit));
-      if (AllAt(unit.desired, view.rollout.planes, view.rollout.release) && !by_another && !unit.revoked) {
+      const PlaneSet planes = PlanesToTakeBack(view, attempt, unit, release.auto_rolled_back);
+      if (planes != 0 && !by_another && !unit.revoked) {
         ASSIGN_OR_RETURN(taken_back_by, way_back_.Order(tx,
                                                         {.rollout = view.rollout,
                                                          .spec = view.spec,
@@ -174,9 +191,10 @@ absl::StatusOr<bool> RolloutRunner::TakeBack(View& view, int64_t now) {
 absl::StatusOr<bool> RolloutRunner::OrderedByAnother(StoreTransaction& tx, const View& view, const UnitRow& unit) {
   if (unit.attempt == 0) return false;
   ASSIGN_OR_RETURN(const AttemptRow newest, AttemptTable(tx).Get(unit.attempt, /*lock=*/false));
-  if (newest.rollout == view.rollout.number) return false;
+  if (newest.rollout == view.rollout.number || newest.rolled_back_by != 0) return false;
+  const bool goes_forward = newest.kind == AttemptKind::kForward || newest.kind == AttemptKind::kRehearsalAgain;
   ASSIGN_OR_RETURN(const RolloutRow other, RolloutTable(tx).Get(newest.rollout));
-  return (other.planes & view.rollout.planes) != 0;
+  return goes_forward && other.release == view.rollout.release;
 }
 
 }  // namespace tandem::fleet

@@ -54,19 +54,32 @@ absl::Status UnitOperations::RollBack(StoreTransaction& tx, const std::string& u
   ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(unit_id, /*lock=*/true));
   AttemptTable attempts(tx);
   ASSIGN_OR_RETURN(const std::vector<AttemptRow> newest, attempts.OfUnit(unit.number, kAttemptsLookedAt));
-  // The one that brought what the unit is ordered to now.
-  const auto found = std::ranges::find_if(newest, [](const AttemptRow& attempt) {
-    return attempt.kind == AttemptKind::kForward && attempt.sequence != 0 && attempt.rolled_back_by == 0 &&
-           MayHaveRelease(attempt.state);
-  });
-  if (found == newest.end()) {
+  if (!newest.empty() && IsRollback(newest[0].kind) && IsOpen(newest[0].state)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("unit ", unit_id, " has no update of this fleet that it could go back from"));
+        absl::StrCat("unit ", unit_id, " is on its way back already, by attempt ", newest[0].number));
   }
-  ASSIGN_OR_RETURN(const RolloutRow rollout, RolloutTable(tx).Get(found->rollout));
+  // The one that brought what the unit is ordered to now.
+  std::optional<AttemptRow> found;
+  RolloutRow rollout;
+  PlaneSet which = 0;
+  for (const AttemptRow& attempt : newest) {
+    if (attempt.kind != AttemptKind::kForward || attempt.sequence == 0) continue;
+    ASSIGN_OR_RETURN(rollout, RolloutTable(tx).Get(attempt.rollout));
+    which = 0;
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      const bool asked = planes == 0 || Has(planes, plane);
+      if (asked && Has(rollout.planes, plane) && unit.desired[plane] == rollout.release) which |= PlaneSet{1} << plane;
+    }
+    if (which == 0) continue;
+    found = attempt;
+    break;
+  }
+  if (!found.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("unit ", unit_id, " has no update of this fleet that it could go back from in these planes"));
+  }
   ASSIGN_OR_RETURN(const v1::RolloutSpec spec, ReadSpec(rollout));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> release, documents_.Release(tx, rollout.release));
-  const PlaneSet which = planes == 0 ? rollout.planes : planes & rollout.planes;
   ASSIGN_OR_RETURN(const PlaneReleases back, way_back_.Where(tx, *found, rollout.release, which, now));
   if (back == PlaneReleases{}) {
     return absl::FailedPreconditionError(absl::StrCat("unit ", unit_id, " ran nothing before release ",
@@ -83,7 +96,8 @@ absl::Status UnitOperations::RollBack(StoreTransaction& tx, const std::string& u
                                                          now));
   ASSIGN_OR_RETURN(const AttemptRow before, attempts.Get(found->number, /*lock=*/true));
   AttemptRow after = before;
-  after.rolled_back_by = number;
+  // A plane that stays would be forgotten when the release is taken back.
+  if (which == rollout.planes) after.rolled_back_by = number;
   RETURN_IF_ERROR(attempts.Save(before, after));
   return Audit(tx, {.at = now,
                     .actor = actor,

@@ -14,6 +14,7 @@
 #include "common/status/status.h"
 #include "fleet/controller/attempt_step.h"
 #include "fleet/controller/audit.h"
+#include "fleet/controller/cut_text.h"
 #include "fleet/rollout/targeting.h"
 #include "fleet/store/attempt_table.h"
 #include "fleet/store/rollout_table.h"
@@ -38,7 +39,7 @@ std::string WholeRun(const std::string& part) { return part.substr(0, part.find(
 
 std::string Serialize(unit::v1::DiagnosticResult result) {
   if (result.log_excerpt().size() > kMaxLogBytes) {
-    result.set_log_excerpt(result.log_excerpt().substr(result.log_excerpt().size() - kMaxLogBytes));
+    result.set_log_excerpt(End(result.log_excerpt(), kMaxLogBytes));
   }
   if (result.measurements_size() > kMaxMeasurements) {
     result.mutable_measurements()->DeleteSubrange(kMaxMeasurements, result.measurements_size() - kMaxMeasurements);
@@ -54,7 +55,7 @@ std::string WhyFailed(const std::vector<DiagnosticRunRow>& runs) {
     why.push_back(absl::StrCat("diagnostic ", run.diagnostic, ": ", std::string(Name(run.state)),
                                run.reason.empty() ? "" : ": ", run.reason));
   }
-  return absl::StrJoin(why, "; ").substr(0, kMaxReasonBytes);
+  return Beginning(absl::StrJoin(why, "; "), kMaxReasonBytes);
 }
 
 }  // namespace
@@ -140,6 +141,7 @@ absl::StatusOr<bool> Verification::Begin(StoreTransaction& tx, const UnitRow& un
     RETURN_IF_ERROR(
         DiagnosticRunTable(tx).ClosePending(attempt.run_id, RunState::kSuperseded, "verified anew", now).status());
   }
+  RETURN_IF_ERROR(DiagnosticRunTable(tx).Prune(unit.number, now - absl::ToInt64Seconds(options_.keep_runs)));
   const AttemptRow before = attempt;
   attempt.run_id = NewMessageId();
   RETURN_IF_ERROR(AttemptTable(tx).Save(before, attempt));
@@ -173,6 +175,7 @@ absl::StatusOr<std::string> Verification::RunOnDemand(StoreTransaction& tx, cons
   if (!names.empty()) {
     std::erase_if(wanted, [&](const Wanted& one) { return std::ranges::find(names, name_of(one)) == names.end(); });
   }
+  RETURN_IF_ERROR(DiagnosticRunTable(tx).Prune(unit.number, now - absl::ToInt64Seconds(options_.keep_runs)));
   std::string run_id = NewMessageId();
   RETURN_IF_ERROR(Order(tx, wanted, {.run_id = run_id, .unit = unit.number, .triggered_by = kByOperator}, now));
   return run_id;
@@ -200,7 +203,7 @@ absl::Status Verification::TakeResult(StoreTransaction& tx, const UnitMessage& m
   run.state = *outcome;
   run.finished_at = now;
   run.publish_at = 0;
-  run.reason = result.reason().substr(0, kMaxReasonBytes);
+  run.reason = Beginning(result.reason(), kMaxReasonBytes);
   run.result = Serialize(result);
   RETURN_IF_ERROR(table.Save(run));
   return run.attempt == 0 ? absl::OkStatus() : Settle(tx, WholeRun(run.run_id), unit, now, verdicts);

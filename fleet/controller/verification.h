@@ -29,6 +29,8 @@ struct VerificationOptions {
   bool auto_rollback = true;
   // By how much known absence may put off a deadline.
   absl::Duration offline_grace = absl::ZeroDuration();
+  // How long what diagnostics found is kept.
+  absl::Duration keep_runs = absl::Hours(24 * 90);
 };
 
 // The answer to a provisional report, to be sent once the transaction is committed.

@@ -2,8 +2,10 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status/status.h"
 #include "fleet/controller/attempt_step.h"
 #include "fleet/controller/audit.h"
@@ -19,7 +21,7 @@ absl::StatusOr<bool> WayBack::MayBeOrdered(StoreTransaction& tx, int64_t release
   ASSIGN_OR_RETURN(const ReleaseRow head, ReleaseTable(tx).Head(release));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> opened, documents_.Release(tx, release));
   // Units would refuse it, or nobody may have it any more.
-  return !head.frozen && documents_.CheckAssignable(*opened, now).ok();
+  return !head.frozen && head.verdict != ReleaseVerdict::kFailed && documents_.CheckAssignable(*opened, now).ok();
 }
 
 absl::StatusOr<PlaneReleases> WayBack::Where(StoreTransaction& tx, const AttemptRow& forward, int64_t release,
@@ -88,6 +90,20 @@ absl::StatusOr<int64_t> WayBack::Order(StoreTransaction& tx, const Request& requ
   }
   unit.attempt = attempt.number;
   RETURN_IF_ERROR(units.Save(before, unit));
+  std::vector<std::string> kept;
+  for (int plane = 0; plane < kPlanes && !again; ++plane) {
+    if (Has(request.planes, plane) && back[plane] == 0) kept.emplace_back(kPlaneNames[plane]);
+  }
+  if (request.automatic && !nowhere && !kept.empty()) {
+    RETURN_IF_ERROR(Audit(tx, {.at = now,
+                               .actor = kControllerActor,
+                               .event = "unit.release.no_predecessor",
+                               .severity = 3,
+                               .object = absl::StrCat("unit/", unit.unit_id),
+                               .old_value = AuditJson({{"release", request.release.row.release_id}}),
+                               .new_value = AuditJson({{"planes", absl::StrJoin(kept, ", ")},
+                                                       {"attempt", absl::StrCat(attempt.number)}})}));
+  }
   if (request.automatic) {
     RETURN_IF_ERROR(Audit(tx, {.at = now,
                                .actor = kControllerActor,

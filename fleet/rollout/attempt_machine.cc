@@ -97,11 +97,11 @@ const std::vector<AttemptRule>& Rules() {
        S::kFailed,
        {.stop_clock = true, .score = AttemptScore::kFail},
        "silent, or not done, at its age"},
-      {{S::kVerifying, S::kVerifyingTrial, S::kCleared},
+      {{S::kCleared},
        E::kScoreTime,
        S::kFailed,
        {.stop_clock = true, .score = AttemptScore::kFail},
-       "not verified at its age"},
+       "not committed at its age"},
       // It failed before its age: statistical gates count it only now.
       {{S::kFailed},
        E::kScoreTime,

@@ -57,6 +57,8 @@ TEST(AttemptMachineTest, AClockRunsWhileAnOrderIsOpenAndStopsWithTheScore) {
 TEST(AttemptMachineTest, WhatIsOpenEndsAtItsAge) {
   for (const AttemptState state : AttemptStates()) {
     if (!IsOpen(state) || state == AttemptState::kOffline) continue;
+    // Their diagnostics end, whatever their age.
+    if (IsVerifying(state)) continue;
     const auto step = Step(state, AttemptEvent::kScoreTime);
     ASSERT_TRUE(step.has_value()) << Name(state);
     EXPECT_FALSE(IsOpen(step->to)) << Name(state);
@@ -130,9 +132,8 @@ TEST(RolloutMachineTest, WhatIsOverStaysOverButForAFailedVerification) {
     if (condition.state != RolloutState::kAborted && condition.state != RolloutState::kSuperseded) continue;
     for (int event = 0; event <= static_cast<int>(RolloutEvent::kAbort); ++event) {
       const auto step = Step(condition, static_cast<RolloutEvent>(event));
-      // Units may still have what a newer rollout was to replace.
-      const bool goes_back = condition.state == RolloutState::kSuperseded &&
-                             static_cast<RolloutEvent>(event) == RolloutEvent::kVerificationFailed;
+      // Units may still have what a newer rollout was to replace, or what an abort let them keep.
+      const bool goes_back = static_cast<RolloutEvent>(event) == RolloutEvent::kVerificationFailed;
       if (goes_back) {
         EXPECT_EQ(step->to, RolloutState::kAborting);
         continue;

@@ -34,7 +34,7 @@ const std::vector<RolloutRule>& Rules() {
       {{S::kComplete}, E::kSupersede, {}, {}, {}, {.cancel_queued = true}, "units that join get the newer release"},
 
       {{S::kScheduled}, E::kVerificationFailed, {}, {}, S::kAborted, {.paused = false}, "nothing was ordered yet"},
-      {{S::kFilling, S::kRolling, S::kComplete, S::kSuperseded},
+      {{S::kFilling, S::kRolling, S::kComplete, S::kSuperseded, S::kAborting, S::kAborted},
        E::kVerificationFailed,
        {},
        {},

@@ -21,8 +21,7 @@
 namespace tandem::fleet {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Databases, StoreTest, testing::Values(Kind::kSqlite, Kind::kPostgres),
-                         DatabaseName);
+INSTANTIATE_TEST_SUITE_P(Databases, StoreTest, testing::Values(Kind::kSqlite, Kind::kPostgres), DatabaseName);
 
 TEST_P(StoreTest, WhatWasWrittenIsThereAfterReopening) {
   Register("gw-1");

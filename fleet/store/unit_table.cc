@@ -209,16 +209,14 @@ absl::Status UnitTable::Save(const UnitRow& before, const UnitRow& after) {
       .status();
 }
 
-absl::Status UnitTable::SetGood(int64_t number, PlaneSet planes) {
+absl::Status UnitTable::SetGood(int64_t number, PlaneSet planes, int64_t except) {
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (!Has(planes, plane)) continue;
     const std::string name(kPlaneNames[plane]);
-    RETURN_IF_ERROR(
-        tx_.sql
-            .Run(absl::StrCat("UPDATE units SET good_", name, " = run_", name, " WHERE number = ?1 AND run_", name,
-                              " > 0 AND run_", name, " = desired_", name, " AND good_", name, " <> run_", name),
-                 {number})
-            .status());
+    const std::string sql = absl::StrCat("UPDATE units SET good_", name, " = run_", name, " WHERE number = ?1 AND run_",
+                                         name, " > 0 AND run_", name, " <> ?2 AND run_", name, " = desired_", name,
+                                         " AND good_", name, " <> run_", name);
+    RETURN_IF_ERROR(tx_.sql.Run(sql, {number, except}).status());
   }
   return absl::OkStatus();
 }

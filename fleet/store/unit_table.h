@@ -39,8 +39,8 @@ class UnitTable {
   // Writes what differs from `before`, which is what was read in this transaction; keeps the counters.
   absl::Status Save(const UnitRow& before, const UnitRow& after);
 
-  // Of these planes, what the unit runs and is ordered to becomes what it can go back to.
-  absl::Status SetGood(int64_t number, PlaneSet planes);
+  // Of these planes, what the unit runs and is ordered to becomes what it can go back to; but for release `except`.
+  absl::Status SetGood(int64_t number, PlaneSet planes, int64_t except);
 
   // In the order of their ids, above `after`.
   absl::Status List(const std::string& after, int limit, const std::function<void(UnitRecord&&)>& each);

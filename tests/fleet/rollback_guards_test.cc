@@ -283,6 +283,61 @@ TEST(RollbackLadderLifeTest, TheLadderEndsInAStorm) {
   EXPECT_THAT(fleet.unit(kUnit).orders, SizeIs(4)) << "r1, r2, config back, firmware back; and no more";
 }
 
+TEST(RollbackLadderLifeTest, OnlyUnitsThatHaveTheReleaseClimb) {
+  FleetUnderTest fleet;
+  fleet.AddUnits(3);
+  const std::string r1 = fleet.ImportVerified("r1", "1.0.0", {FIRMWARE, CONFIG});
+  const int64_t first = fleet.Roll(OneRing(r1));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(first) == "complete"; }));
+  // One never sees the release, one refuses it.
+  fleet.SetOnline("u001", false);
+  const std::string r2 = fleet.ImportVerified("r2", "2.0.0", {FIRMWARE, CONFIG}, {CONFIG});
+  fleet.Behave(
+      "r2", [](const SimulatedUnit& unit) { return unit.unit_id == "u002" ? Behaviour::kReverts : Behaviour::kGood; });
+  fleet.Diagnose("r2", Diagnosis::kFails);
+  v1::RolloutSpec spec = OneRing(r2);
+  spec.mutable_rings(0)->mutable_gate()->mutable_any()->set_failure_threshold(3);
+  const int64_t second = fleet.Roll(spec);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(second) == "aborted"; }, 100));
+  for (const char* unit : {"u001", "u002"}) {
+    const auto retained = fleet.Retained(unit);
+    for (const auto& plane : retained->planes()) EXPECT_EQ(HexEncode(plane.release_digest()), r1) << unit;
+  }
+}
+
+TEST(AutoRollbackTest, ReleasesThatPassedAfterAnotherPlaneWentOnGoBackInTheirOwnPlane) {
+  FleetUnderTest fleet;
+  fleet.AddUnits(2);
+  const std::string r1 = fleet.ImportVerified("r1", "1.0.0", {FIRMWARE, MODEL});
+  const int64_t first = fleet.Roll(OneRing(r1));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(first) == "complete"; }));
+  const std::string r2 = fleet.ImportVerified("r2", "2.0.0", {FIRMWARE, MODEL});
+  const int64_t second = fleet.Roll(OneRing(r2));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(second) == "complete"; }));
+  const std::string m3 = fleet.ImportVerified("m3", "3.0.0", {MODEL});
+  v1::RolloutSpec only_one = OneRing(m3);
+  only_one.set_target("unit_id == \"u000\"");
+  const int64_t third = fleet.Roll(only_one);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(third) == "complete"; }));
+  // A unit that joins finds r2 bad.
+  fleet.Diagnose("r2", Diagnosis::kFails);
+  v1::RolloutSpec again = OneRing(r2);
+  again.set_target("unit_id == \"u100\"");
+  fleet.Write([&](StoreTransaction& tx) {
+    return fleet.registry->Register(tx, {.attributes = {.unit_id = "u100", .hardware = "gw-2"}}, "test", fleet.now)
+        .status();
+  });
+  fleet.units()["u100"] = {.unit_id = "u100"};
+  fleet.SetOnline("u100", true);
+  fleet.Roll(again);
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.ReleaseOf(r2).verdict == ReleaseVerdict::kFailed; }, 100));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r2, "FIRMWARE") == 1; }, 100))
+      << "but for the one with nothing before";
+  EXPECT_EQ(fleet.unit("u000").runs.at("FIRMWARE").first, r1);
+  EXPECT_EQ(fleet.unit("u000").runs.at("MODEL").first, m3) << "that was not taken back";
+  EXPECT_EQ(fleet.unit("u001").runs.at("MODEL").first, r1);
+}
+
 // --- the loop guard ---
 
 TEST(LoopGuardTest, AUnitWhoseOldReleaseFailsTooIsLeftAloneUntilAnOperatorSaysOtherwise) {
@@ -378,7 +433,9 @@ TEST(LoopGuardTest, BackToTheLastVerifiedReleaseByOneVerbAndNotTwice) {
     });
   };
   ASSERT_TRUE(back().ok());
+  EXPECT_THAT(back().message(), HasSubstr("is on its way back already"));
   ASSERT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r1) == 1; }, 20));
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.AttemptsOf(kUnit)[0].state == AttemptState::kVerified; }, 20));
   EXPECT_EQ(HexEncode(fleet.Retained(kUnit)->rollback_of()), r2);
   EXPECT_THAT(back().message(), HasSubstr("ran nothing before release r1"));
   EXPECT_EQ(fleet.ReleaseOf(r2).verdict, ReleaseVerdict::kVerified) << "one unit's way back says nothing of it";
@@ -415,6 +472,10 @@ TEST(StormGuardLifeTest, TheThirdFailureInARowStaysAndOnlyAnOperatorTakesItBack)
   EXPECT_EQ(fleet.Audits("project.auto_rollback.storm_disabled")[0].severity, 3);
   EXPECT_NEAR(fleet.Guard().disabled_until - fleet.now, 24 * kHour, 200);
   EXPECT_THAT(fleet.View(third).reason(), HasSubstr("the storm guard has switched automatic rollback off until"));
+  // Nor when the units have the age to be scored.
+  fleet.Run(200);
+  EXPECT_EQ(fleet.State(third), "rolling");
+  EXPECT_EQ(fleet.UnitsAt(r1), 0);
   ASSERT_TRUE(fleet.Change(third, "abort").ok());
   ASSERT_TRUE(fleet.RunUntil([&] { return fleet.UnitsAt(r1) == 4; }, 100));
 }
@@ -457,6 +518,8 @@ TEST(StormGuardLifeTest, AForwardVerifiedReleaseResetsTheStreakAndARollbackDoesN
   const std::string good = fleet.ImportVerified("good", "4.0.0");
   const int64_t rollout = fleet.Roll(OneRing(good));
   ASSERT_TRUE(fleet.RunUntil([&] { return fleet.Count(rollout, 0, "verified") == 2; }, 50));
+  EXPECT_EQ(fleet.Guard().streak.size(), 2) << "its first units say little";
+  ASSERT_TRUE(fleet.RunUntil([&] { return fleet.State(rollout) == "complete"; }, 200));
   fleet.Run(2);
   EXPECT_THAT(fleet.Guard().streak, IsEmpty());
   FailInARow(fleet, 2, 5);
