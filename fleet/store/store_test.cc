@@ -16,7 +16,7 @@
 #include "fleet/store/release_table.h"
 #include "fleet/store/rollout_table.h"
 #include "fleet/store/schema.h"
-#include "fleet/store/store_fixture.h"
+#include "tests/support/store_fixture.h"
 
 namespace tandem::fleet {
 namespace {

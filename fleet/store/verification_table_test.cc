@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fleet/store/store_fixture.h"
+#include "tests/support/store_fixture.h"
 
 namespace tandem::fleet {
 namespace {

@@ -1,7 +1,7 @@
 // What the store's tests stand on: a store on each of the databases, SQLite always, PostgreSQL where it is installed
 // (tools/setup installs it).
-#ifndef TANDEM_FLEET_STORE_STORE_FIXTURE_H_
-#define TANDEM_FLEET_STORE_STORE_FIXTURE_H_
+#ifndef TANDEM_TESTS_SUPPORT_STORE_FIXTURE_H_
+#define TANDEM_TESTS_SUPPORT_STORE_FIXTURE_H_
 
 #include <gtest/gtest.h>
 
@@ -95,4 +95,4 @@ inline std::string DatabaseName(const testing::TestParamInfo<Kind>& info) {
 
 }  // namespace tandem::fleet
 
-#endif  // TANDEM_FLEET_STORE_STORE_FIXTURE_H_
+#endif  // TANDEM_TESTS_SUPPORT_STORE_FIXTURE_H_
