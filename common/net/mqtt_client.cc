@@ -165,11 +165,17 @@ struct MqttClient::Impl {
     }
     if (!options.certificate_file.empty()) tls.set_key_store(options.certificate_file);
     if (!options.key_file.empty()) tls.set_private_key(options.key_file);
-    tls.set_error_handler([this](const std::string& error) {
-      std::lock_guard lock(mutex);
-      tls_error = error;
-    });
+    // No error handler: this version of Paho calls it, from its own thread, in a copy of these options that is gone by
+    // then.
     return tls;
+  }
+
+  // What to look at when a connection over TLS fails; the library does not say which it was.
+  std::string TlsHint() const {
+    if (!endpoint.tls) return "";
+    return absl::StrCat(" (if the broker is there: its certificate must be valid for this host and signed by ",
+                        options.ca_file.empty() ? "a CA of /etc/ssl/certs" : options.ca_file,
+                        options.certificate_file.empty() ? "" : ", and ours by a CA that it trusts", ")");
   }
 
   static absl::Status WaitFor(const mqtt::token_ptr& token, absl::Duration timeout, const std::string& what) {
@@ -194,10 +200,7 @@ struct MqttClient::Impl {
             std::min<int>(allowed_in_flight, mqtt::get<uint16_t>(properties, mqtt::property::RECEIVE_MAXIMUM));
       }
     } catch (const mqtt::exception& error) {
-      std::lock_guard lock(mutex);
-      const std::string detail =
-          tls_error.empty() ? "" : absl::StrCat(" (", absl::StripAsciiWhitespace(tls_error), ")");
-      return absl::UnavailableError(absl::StrCat(what, ": ", ReasonText(error), detail));
+      return absl::UnavailableError(absl::StrCat(what, ": ", ReasonText(error), TlsHint()));
     } catch (const std::exception& error) {
       return absl::UnavailableError(absl::StrCat(what, ": ", error.what()));
     }
@@ -255,7 +258,6 @@ struct MqttClient::Impl {
     while (!stopping) {
       lost = false;
       lost_reason.clear();
-      tls_error.clear();
       lock.unlock();
       const absl::Status status = Connect();
       lock.lock();
@@ -291,9 +293,8 @@ struct MqttClient::Impl {
   PublishWindow window{[this](uint64_t id, const MqttMessage& message) { return Send(id, message); },
                        options.publish_timeout, static_cast<size_t>(options.max_buffered)};
   Answers answers{window};
-  // One object for all attempts, filled in place: this version of Paho keeps pointers into it, to the properties and to
-  // the handler of TLS errors, which a copy does not correct, and calls that handler from its own thread even after an
-  // attempt was given up.
+  // Filled in place: this version of Paho keeps a pointer to the properties of the object they were set on, which a
+  // move or a copy does not correct.
   mqtt::connect_options connect;
 
   mutable std::mutex mutex;
@@ -305,7 +306,6 @@ struct MqttClient::Impl {
   // By the broker of this connection; of the thread.
   int allowed_in_flight = 0;
   std::string lost_reason;
-  std::string tls_error;
   // Handlers are not called any more.
   std::atomic<bool> silent = false;
   // After all that its threads call.

@@ -234,6 +234,7 @@ TEST(MqttClientTlsTest, ABrokerOfAnotherCaIsNotTrusted) {
                  {});
   ASSERT_TRUE(client.WaitForReasons(1));
   EXPECT_THAT(client.last_reason(), HasSubstr("connect to mqtts://"));
+  EXPECT_THAT(client.last_reason(), HasSubstr(others.ca()));
   EXPECT_FALSE(client->connected());
 }
 
