@@ -1,11 +1,14 @@
 #include "common/net/pending_publishes.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
 
 namespace tandem {
 namespace {
+
+constexpr absl::Duration kLongestWait = absl::Hours(1);
 
 // Of the monotonic clock, which nobody sets.
 absl::Time Monotonic() {
@@ -70,7 +73,8 @@ void PendingPublishes::Run() {
     if (deadlines_.empty()) {
       wake_.wait(lock);
     } else {
-      wake_.wait_for(lock, absl::ToChronoNanoseconds(deadlines_.begin()->first - now));
+      // One that never comes would not fit into the library's numbers.
+      wake_.wait_for(lock, absl::ToChronoNanoseconds(std::min(deadlines_.begin()->first - now, kLongestWait)));
     }
   }
 }

@@ -137,6 +137,7 @@ std::string FleetUnderTest::ImportVerified(const std::string& release_id, const 
                                            const std::vector<release::v1::Plane>& rollback_order,
                                            const std::vector<std::string>& diagnostics) {
   std::vector<TestComponent> components;
+  components.reserve(planes.size());
   for (const release::v1::Plane plane : planes) {
     components.push_back({.type = absl::StrCat(kComponentType, plane), .version = version, .plane = plane});
   }
