@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<FleetSim>> FleetSim::Create(FleetSimOptions optio
 absl::Status FleetSim::Prepare() {
   const uint32_t units = options_.world.units;
   const uint32_t lines = sleepy() ? std::min(options_.connections, units) : units;
-  RETURN_IF_ERROR(AllowOpenFiles(lines + kOtherFiles));
+  RETURN_IF_ERROR(AllowOpenFiles(lines + 2 * std::min<uint64_t>(lines, kLinesWithSocketPair) + kOtherFiles));
   ASSIGN_OR_RETURN(lines_, MqttLines::Create(options_.line, *this));
   world_ = std::make_unique<Air>(options_, *this);
   for (uint32_t i = 0; i < units; ++i) units_.emplace_back(*world_, i);

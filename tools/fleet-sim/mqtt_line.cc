@@ -37,8 +37,10 @@ absl::Status Failed(const std::string& what, int code) {
 }
 
 // libmosquitto makes two more files for each client, to wake a thread that we do not have; without them it works as
-// well, and writes one byte less with each message.
-mosquitto* NewWithoutSocketPair(const std::string& client_id, void* user) {
+// well, and writes one byte less with each message. Other threads of this process can open no file meanwhile: only for
+// fleets so large that it matters, which have a process of their own.
+mosquitto* NewClient(const std::string& client_id, void* user, size_t number) {
+  if (number < kLinesWithSocketPair) return mosquitto_new(client_id.c_str(), /*clean_session=*/true, user);
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
   rlimit none = before;
@@ -124,7 +126,7 @@ absl::Status MqttLines::Add(const std::string& client_id, const std::string& nam
   line.owner = this;
   line.number = static_cast<uint32_t>(lines_.size() - 1);
   line.subscriptions = std::move(subscriptions);
-  line.client = NewWithoutSocketPair(client_id, &line);
+  line.client = NewClient(client_id, &line, lines_.size());
   if (line.client == nullptr) return absl::ResourceExhaustedError("no memory for one more connection");
   mosquitto_int_option(line.client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(line.client, MOSQ_OPT_TCP_NODELAY, 1);

@@ -55,6 +55,8 @@ class LineListener {
 
 // RESOURCE_EXHAUSTED: the process may not have so many files open, with what to do about it.
 absl::Status AllowOpenFiles(uint64_t count);
+// Lines that need three files each; the others one.
+inline constexpr size_t kLinesWithSocketPair = 500;
 
 // Not thread-safe.
 class MqttLines {
