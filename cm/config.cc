@@ -9,10 +9,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "cm/artifacts/delivery.h"
 #include "cm/health/gate_runner.h"
 #include "cm/health/probe.h"
 #include "cm/update/coordinator.h"
+#include "cm/update/delivery.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/key_set.h"
 #include "common/net/host_port.h"

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "cm/artifacts/delivery.h"
 #include "cm/cloud/mqtt_bridge.h"
 #include "cm/health/diagnostic_runner.h"
 #include "cm/health/gate_runner.h"
@@ -22,7 +21,8 @@
 #include "cm/um_registry/um_registry.h"
 #include "cm/um_registry/um_server.h"
 #include "cm/update/coordinator.h"
-#include "cm/update/sqlite_history.h"
+#include "cm/update/delivery.h"
+#include "cm/update/records/sqlite_history.h"
 #include "cm/update/status_view.h"
 #include "common/config/yaml_config.h"
 #include "common/image/stager.h"

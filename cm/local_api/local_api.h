@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "cm/update/coordinator.h"
-#include "cm/update/history.h"
+#include "cm/update/records/history.h"
 #include "common/time/event_loop.h"
 
 namespace tandem::cm {

@@ -9,9 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
+#include "cm/update/records/update_record.h"
 #include "cm/update/status_view.h"
-#include "cm/update/update_record.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/key_set.h"

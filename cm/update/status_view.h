@@ -8,8 +8,8 @@
 
 #include "cm/trust/verifier.h"
 #include "cm/um_registry/um_registry.h"
-#include "cm/update/plan.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/plan.h"
+#include "cm/update/machine/unit_update.h"
 #include "tandem/local/v1/local.pb.h"
 #include "tandem/record/v1/record.pb.h"
 #include "tandem/unit/v1/unit.pb.h"

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <string>
 
-#include "cm/update/participants.h"
-#include "cm/update/unit_update.h"
-#include "cm/update/update_record.h"
+#include "cm/update/machine/participants.h"
+#include "cm/update/machine/unit_update.h"
+#include "cm/update/records/update_record.h"
 #include "tests/fuzz/check.h"
 
 using namespace tandem::cm;  // NOLINT(google-build-using-namespace): one small program

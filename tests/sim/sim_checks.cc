@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
 #include "tests/sim/sim_unit.h"
 
 namespace tandem {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "um/um_state.h"
 
 namespace tandem {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cm/update/participants.h"
-#include "cm/update/update_record.h"
+#include "cm/update/machine/participants.h"
+#include "cm/update/records/update_record.h"
 
 namespace tandem {
 

@@ -1,5 +1,5 @@
-// A whole unit in simulation: the real machine of cm/update/unit_update.h, its record made durable before its actions,
-// and simulated UMs; streams break, processes and computers restart, jobs fail, all by the seed.
+// A whole unit in simulation: the real machine of cm/update/machine/unit_update.h, its record made durable before its
+// actions, and simulated UMs; streams break, processes and computers restart, jobs fail, all by the seed.
 //
 // After every step the invariants of the architecture are checked against what the UMs really do.
 #ifndef TANDEM_TESTS_SIM_SIM_UNIT_H_
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "tandem/record/v1/record.pb.h"
 #include "tests/sim/sim_um.h"
 

@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "bootloader/core/slot_policy.h"
 #include "cm/health/gate.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "fleet/rollout/attempt_machine.h"
 #include "fleet/rollout/ring_gate.h"
 #include "fleet/rollout/rollout_machine.h"
@@ -39,7 +39,7 @@ void PrintUnitUpdate(std::ostream& out) {
   out << "## The unit's update: phases\n\n"
          "CM searches the rows of its current phase from the top. The first row that holds is taken, and the search "
          "begins again.\nCOMMIT and ABORT are durable before anything follows from them. "
-         "Source: `cm/update/unit_update.cc`.\n\n";
+         "Source: `cm/update/machine/unit_update_tables.cc`.\n\n";
   PrintPhases(out);
   Rows rows;
   for (const cm::Transition& row : cm::Transitions()) {
@@ -53,7 +53,7 @@ void PrintCommands(std::ostream& out) {
   out << "## The unit's update: commands\n\n"
          "What CM sends to a connected UM, by the unit's phase and the state the UM reports. The first row that holds "
          "counts.\nA command is sent again, with back-off, while its row still holds. No row: nothing is sent. "
-         "Source: `cm/update/unit_update.cc`.\n\n";
+         "Source: `cm/update/machine/unit_update_tables.cc`.\n\n";
   Rows rows;
   for (const cm::CommandRule& rule : cm::Commands()) {
     rows.push_back({std::string(cm::Name(rule.phase)), std::string(cm::Name(rule.state)), std::string(rule.when),

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cm/update/participants.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/participants.h"
+#include "cm/update/machine/unit_update.h"
 
 namespace tandem::cm {
 namespace {

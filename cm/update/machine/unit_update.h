@@ -10,8 +10,8 @@
 // After a crash the record gives the update as it was, every observed field cleared; the UMs register again, their
 // first status is an event like any other, and the tables lead on from there: every action is derived from the state
 // again.
-#ifndef TANDEM_CM_UPDATE_UNIT_UPDATE_H_
-#define TANDEM_CM_UPDATE_UNIT_UPDATE_H_
+#ifndef TANDEM_CM_UPDATE_MACHINE_UNIT_UPDATE_H_
+#define TANDEM_CM_UPDATE_MACHINE_UNIT_UPDATE_H_
 
 #include <cstdint>
 #include <span>
@@ -264,4 +264,4 @@ std::span<const CommandRule> Commands();
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_UNIT_UPDATE_H_
+#endif  // TANDEM_CM_UPDATE_MACHINE_UNIT_UPDATE_H_

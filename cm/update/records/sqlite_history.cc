@@ -1,4 +1,4 @@
-#include "cm/update/sqlite_history.h"
+#include "cm/update/records/sqlite_history.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "cm/artifacts/delivery.h"
+#include "cm/update/delivery.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // From an accepted desired state and what runs now to the update's participants. Pure.
-#ifndef TANDEM_CM_UPDATE_PLAN_H_
-#define TANDEM_CM_UPDATE_PLAN_H_
+#ifndef TANDEM_CM_UPDATE_MACHINE_PLAN_H_
+#define TANDEM_CM_UPDATE_MACHINE_PLAN_H_
 
 #include <string>
 #include <vector>
@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cm/trust/verifier.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 
 namespace tandem::cm {
 
@@ -37,4 +37,4 @@ absl::StatusOr<Plan> MakePlan(const AcceptedDesired& desired, const std::vector<
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_PLAN_H_
+#endif  // TANDEM_CM_UPDATE_MACHINE_PLAN_H_

@@ -3,8 +3,8 @@
 // A UM on CM's computer is pointed at the assignment's own servers. For a UM elsewhere CM fetches into its cache and
 // serves from there, with a token of this update. An offline bundle is served from inside the tar. URLs that CM has
 // given out stay good over its restart: see Resume().
-#ifndef TANDEM_CM_ARTIFACTS_DELIVERY_H_
-#define TANDEM_CM_ARTIFACTS_DELIVERY_H_
+#ifndef TANDEM_CM_UPDATE_DELIVERY_H_
+#define TANDEM_CM_UPDATE_DELIVERY_H_
 
 #include <cstdint>
 #include <functional>
@@ -20,7 +20,7 @@
 #include "absl/status/statusor.h"
 #include "cm/artifacts/artifact_server.h"
 #include "cm/artifacts/cache.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "common/crypto/desired_documents.h"
 #include "common/storage/durable_record.h"
 #include "common/time/event_loop.h"
@@ -154,4 +154,4 @@ absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_ARTIFACTS_DELIVERY_H_
+#endif  // TANDEM_CM_UPDATE_DELIVERY_H_

@@ -1,4 +1,4 @@
-#include "cm/update/desired_store.h"
+#include "cm/update/records/desired_store.h"
 
 #include "common/storage/fake_file_system.h"
 #include "gmock/gmock.h"

@@ -1,12 +1,12 @@
 // History in SQLite ({state_dir}/history.db), bounded: the oldest updates go first.
-#ifndef TANDEM_CM_UPDATE_SQLITE_HISTORY_H_
-#define TANDEM_CM_UPDATE_SQLITE_HISTORY_H_
+#ifndef TANDEM_CM_UPDATE_RECORDS_SQLITE_HISTORY_H_
+#define TANDEM_CM_UPDATE_RECORDS_SQLITE_HISTORY_H_
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "cm/update/history.h"
+#include "cm/update/records/history.h"
 #include "common/storage/sqlite.h"
 
 namespace tandem::cm {
@@ -33,4 +33,4 @@ class SqliteHistory : public History {
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_SQLITE_HISTORY_H_
+#endif  // TANDEM_CM_UPDATE_RECORDS_SQLITE_HISTORY_H_

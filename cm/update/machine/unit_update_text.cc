@@ -1,7 +1,7 @@
 // What people are told about an update: names, and what it waits for.
 #include "absl/strings/str_cat.h"
-#include "cm/update/participants.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/participants.h"
+#include "cm/update/machine/unit_update.h"
 
 namespace tandem::cm {
 

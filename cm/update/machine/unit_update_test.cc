@@ -1,10 +1,10 @@
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 
 #include <map>
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,4 +1,4 @@
-#include "cm/update/update_record.h"
+#include "cm/update/records/update_record.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,4 +1,4 @@
-#include "cm/update/plan.h"
+#include "cm/update/machine/plan.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,4 +1,4 @@
-#include "cm/update/update_record.h"
+#include "cm/update/records/update_record.h"
 
 #include "absl/strings/str_cat.h"
 #include "common/status/status.h"

@@ -1,8 +1,8 @@
 // What happened to this unit: past updates and their events, for people and for `tandemctl history`.
 //
 // Losing history never stops an update: errors are logged, and the update goes on.
-#ifndef TANDEM_CM_UPDATE_HISTORY_H_
-#define TANDEM_CM_UPDATE_HISTORY_H_
+#ifndef TANDEM_CM_UPDATE_RECORDS_HISTORY_H_
+#define TANDEM_CM_UPDATE_RECORDS_HISTORY_H_
 
 #include <string>
 #include <vector>
@@ -31,4 +31,4 @@ class History {
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_HISTORY_H_
+#endif  // TANDEM_CM_UPDATE_RECORDS_HISTORY_H_

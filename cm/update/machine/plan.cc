@@ -1,4 +1,4 @@
-#include "cm/update/plan.h"
+#include "cm/update/machine/plan.h"
 
 #include <algorithm>
 #include <map>
@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cm/trust/unit_policy.h"
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
 
 namespace tandem::cm {
 namespace {

@@ -1,10 +1,10 @@
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
 
 namespace tandem::cm {
 

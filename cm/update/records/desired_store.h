@@ -1,6 +1,6 @@
 // The durable desired and committed state of the unit, beside the running update's record.
-#ifndef TANDEM_CM_UPDATE_DESIRED_STORE_H_
-#define TANDEM_CM_UPDATE_DESIRED_STORE_H_
+#ifndef TANDEM_CM_UPDATE_RECORDS_DESIRED_STORE_H_
+#define TANDEM_CM_UPDATE_RECORDS_DESIRED_STORE_H_
 
 #include <map>
 #include <optional>
@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cm/trust/verifier.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "common/crypto/desired_documents.h"
 #include "common/storage/durable_record.h"
 #include "tandem/record/v1/record.pb.h"
@@ -90,4 +90,4 @@ class DesiredStore {
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_DESIRED_STORE_H_
+#endif  // TANDEM_CM_UPDATE_RECORDS_DESIRED_STORE_H_

@@ -1,9 +1,9 @@
 // The running update on disk: written before the actions it asks for.
-#ifndef TANDEM_CM_UPDATE_UPDATE_RECORD_H_
-#define TANDEM_CM_UPDATE_UPDATE_RECORD_H_
+#ifndef TANDEM_CM_UPDATE_RECORDS_UPDATE_RECORD_H_
+#define TANDEM_CM_UPDATE_RECORDS_UPDATE_RECORD_H_
 
 #include "absl/status/statusor.h"
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 #include "tandem/record/v1/record.pb.h"
 
 namespace tandem::cm {
@@ -16,4 +16,4 @@ absl::StatusOr<UnitUpdate> FromRecord(const record::v1::UnitUpdateRecord& record
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_UPDATE_RECORD_H_
+#endif  // TANDEM_CM_UPDATE_RECORDS_UPDATE_RECORD_H_

@@ -1,12 +1,12 @@
 // Questions about the UMs of an update that the tables of unit_update.h are made of. Pure.
-#ifndef TANDEM_CM_UPDATE_PARTICIPANTS_H_
-#define TANDEM_CM_UPDATE_PARTICIPANTS_H_
+#ifndef TANDEM_CM_UPDATE_MACHINE_PARTICIPANTS_H_
+#define TANDEM_CM_UPDATE_MACHINE_PARTICIPANTS_H_
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
-#include "cm/update/unit_update.h"
+#include "cm/update/machine/unit_update.h"
 
 namespace tandem::cm {
 
@@ -56,4 +56,4 @@ bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_PARTICIPANTS_H_
+#endif  // TANDEM_CM_UPDATE_MACHINE_PARTICIPANTS_H_

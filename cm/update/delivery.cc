@@ -1,4 +1,4 @@
-#include "cm/artifacts/delivery.h"
+#include "cm/update/delivery.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>

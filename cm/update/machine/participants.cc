@@ -1,4 +1,4 @@
-#include "cm/update/participants.h"
+#include "cm/update/machine/participants.h"
 
 #include <limits>
 #include <tuple>
