@@ -76,16 +76,6 @@ std::vector<ProbeComponent> ProbeComponents(const UmRegistry& registry, const Un
   return components;
 }
 
-// Feeds the watchdog from the event thread for as long as that is alive and no trial is past its deadline.
-void KeepFeeding(EventLoop& loop, Watchdog& watchdog, const Coordinator& coordinator, bool was_fed) {
-  const absl::Status fed = coordinator.MayFeedWatchdog()
-                               ? watchdog.Feed()
-                               : absl::DeadlineExceededError("the trial deadline has passed without a decision");
-  if (!fed.ok() && was_fed) LogWarning("watchdog not fed", {{"error", ToPersonText(fed)}});
-  loop.PostAfter(watchdog.interval(),
-                 [&loop, &watchdog, &coordinator, ok = fed.ok()] { KeepFeeding(loop, watchdog, coordinator, ok); });
-}
-
 absl::StatusOr<std::string> ReadBootId(FileSystem& fs, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, Annotate(fs.ReadFile(path), "boot id"));
   return std::string(absl::StripSuffix(text.substr(0, text.find('\n') + 1), "\n"));
@@ -93,7 +83,7 @@ absl::StatusOr<std::string> ReadBootId(FileSystem& fs, const std::string& path) 
 
 CloudCallbacks ConnectCloud(Coordinator& coordinator, DiagnosticRunner& diagnostics) {
   CloudCallbacks callbacks;
-  callbacks.desired = [&coordinator](const DesiredDocuments& documents) { coordinator.OnDesired(documents); };
+  callbacks.desired = [&coordinator](const DesiredEnvelopes& documents) { coordinator.OnDesired(documents); };
   // The retained desired state comes by itself; the wake-up only proves that the link works.
   callbacks.wake = [](uint64_t sequence) { LogInfo("woken", {{"sequence", absl::StrCat(sequence)}}); };
   callbacks.verdict = [&coordinator](const std::string& envelope) { coordinator.OnVerdict(envelope); };
@@ -113,155 +103,223 @@ CloudCallbacks ConnectCloud(Coordinator& coordinator, DiagnosticRunner& diagnost
   return callbacks;
 }
 
+// What CM knows before anything runs, and must be able to read.
+struct CmState {
+  std::string boot_id;
+  TrustStore trust;
+  DesiredStore desired;
+  std::unique_ptr<History> history;
+};
+
+absl::StatusOr<CmState> OpenState(FileSystem& fs, const config::v1::CmConfig& config, std::string boot_id) {
+  const std::string& folder = config.state_dir();
+  ASSIGN_OR_RETURN(TrustStore trust,
+                   TrustStore::Load(fs, JoinPath(folder, "trust.rec"), config.trust().key_set(), config.namespace_()));
+  ASSIGN_OR_RETURN(DesiredStore desired, DesiredStore::Load(fs, folder, config.hardware()));
+  ASSIGN_OR_RETURN(std::unique_ptr<SqliteHistory> history, SqliteHistory::Open(JoinPath(folder, "history.db")));
+  return CmState{.boot_id = std::move(boot_id),
+                 .trust = std::move(trust),
+                 .desired = std::move(desired),
+                 .history = std::move(history)};
+}
+
+std::unique_ptr<Watchdog> MakeWatchdog(const config::v1::CmConfig& config, Clock& clock) {
+  if (config.watchdog().device().empty()) return nullptr;
+  return std::make_unique<Watchdog>(
+      config.watchdog().device(),
+      DurationOr(config.watchdog().has_timeout(), config.watchdog().timeout(), absl::Seconds(30)), clock);
+}
+
+// One CM, its parts in order of dependency: what a part needs stands above it, and ends after it.
+class Cm {
+ public:
+  Cm(const config::v1::CmConfig& config, FileSystem& fs, Clock& clock, CmState state, SafeMode& safe_mode);
+
+  // Until a signal to end.
+  absl::Status Run();
+
+ private:
+  absl::StatusOr<std::unique_ptr<GateRunner>> MakeGate(GateMode mode, const std::vector<release::v1::Probe>& probes,
+                                                       absl::Duration grace);
+  void OnUmStatus(const UmInfo& um, bool registered);
+  void OnPhaseChanged();
+  bool LeaveSafeMode(const std::string& why);
+  // From the event thread, for as long as that is alive and no trial is past its deadline.
+  void FeedWatchdog();
+  absl::Status CheckWatchdog();
+  absl::Status QueueAnswer(const DiagnosticAnswer& answer);
+
+  const config::v1::CmConfig& config_;
+  FileSystem& fs_;
+  Clock& clock_;
+  CmState state_;
+  SafeMode& safe_mode_;
+  EventLoop loop_;
+  CurlHttpFetcher fetcher_;
+  Stager stager_;
+  UmRegistry registry_;
+  ArtifactDelivery delivery_;
+  std::unique_ptr<Watchdog> watchdog_;
+  bool watchdog_fed_ = true;
+  // nullptr without a cloud.
+  std::unique_ptr<CloudBridge> cloud_;
+  ComponentSnapshot components_;
+  ProbeWorkers probe_workers_{kProbeThreads};
+  // Of its own: a probe that is slow for ever must not hold up a gate.
+  ProbeWorkers watch_workers_{1};
+  const ProbeContext probe_context_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<DiagnosticRunner> diagnostics_;
+  std::unique_ptr<StabilityWatch> stability_;
+};
+
+Cm::Cm(const config::v1::CmConfig& config, FileSystem& fs, Clock& clock, CmState state, SafeMode& safe_mode)
+    : config_(config),
+      fs_(fs),
+      clock_(clock),
+      state_(std::move(state)),
+      safe_mode_(safe_mode),
+      loop_(clock),
+      stager_(fetcher_, clock),
+      registry_({config.nodes().begin(), config.nodes().end()}),
+      delivery_(loop_, fs, stager_, config.artifacts(), config.state_dir()),
+      watchdog_(MakeWatchdog(config, clock)),
+      probe_context_(
+          {.components = [this] { return components_.Get(); }, .watchdog = [this] { return CheckWatchdog(); }}) {}
+
+absl::StatusOr<std::unique_ptr<GateRunner>> Cm::MakeGate(GateMode mode, const std::vector<release::v1::Probe>& probes,
+                                                         absl::Duration grace) {
+  return GateRunner::Create(loop_, probe_workers_, mode, probes, probe_context_, grace);
+}
+
+absl::Status Cm::CheckWatchdog() {
+  return watchdog_ == nullptr ? absl::FailedPreconditionError("no watchdog is configured") : watchdog_->Check();
+}
+
+absl::Status Cm::QueueAnswer(const DiagnosticAnswer& answer) {
+  if (cloud_ == nullptr) return absl::OkStatus();
+  return cloud_->QueueDiagnosticResult(answer.result, answer.run_id, answer.triggered_by);
+}
+
+void Cm::OnUmStatus(const UmInfo& um, bool registered) {
+  components_.Set(ProbeComponents(registry_, coordinator_->update()));
+  coordinator_->OnUmStatus(um, registered);
+  components_.Set(ProbeComponents(registry_, coordinator_->update()));
+}
+
+void Cm::OnPhaseChanged() {
+  const Phase phase = coordinator_->update().phase;
+  safe_mode_.SetTrial(phase == Phase::kStarting || phase == Phase::kTrial || phase == Phase::kCommitting);
+  if (phase == Phase::kIdle && coordinator_->update().outcome == Outcome::kApplied) {
+    LeaveSafeMode("an update was applied");
+  }
+  if (const std::optional<StabilityTarget> target = coordinator_->Stability(); target.has_value()) {
+    stability_->Watch(target->sequence, target->attempt, target->probes, target->grace);
+  } else {
+    stability_->Pause();
+  }
+}
+
+bool Cm::LeaveSafeMode(const std::string& why) {
+  if (!safe_mode_.Leave()) return false;
+  stability_->SetProbes(true);
+  coordinator_->ReportSafeMode(absl::StrCat("left: ", why));
+  return true;
+}
+
+void Cm::FeedWatchdog() {
+  const absl::Status fed = coordinator_->MayFeedWatchdog()
+                               ? watchdog_->Feed()
+                               : absl::DeadlineExceededError("the trial deadline has passed without a decision");
+  if (!fed.ok() && watchdog_fed_) LogWarning("watchdog not fed", {{"error", ToPersonText(fed)}});
+  watchdog_fed_ = fed.ok();
+  loop_.PostAfter(watchdog_->interval(), [this] { FeedWatchdog(); });
+}
+
+absl::Status Cm::Run() {
+  if (config_.has_cloud()) {
+    ASSIGN_OR_RETURN(cloud_, MqttBridge::Create(loop_, clock_, config_, state_.boot_id));
+  }
+  coordinator_ = std::make_unique<Coordinator>(
+      CoordinatorParts{.loop = loop_,
+                       .clock = clock_,
+                       .fs = fs_,
+                       .config = config_,
+                       .trust = state_.trust,
+                       .desired = state_.desired,
+                       .ums = registry_,
+                       .delivery = delivery_,
+                       .history = *state_.history,
+                       .make_gate = [this](GateMode mode, const auto& probes,
+                                           absl::Duration grace) { return MakeGate(mode, probes, grace); },
+                       .cloud = cloud_.get(),
+                       .boot_id = state_.boot_id,
+                       .phase_changed = [this] { OnPhaseChanged(); },
+                       .safe_mode = [this] { return safe_mode_.reason(); },
+                       .leave_safe_mode = [this](const std::string& why) { return LeaveSafeMode(why); },
+                       .add_status =
+                           [this](local::v1::UnitStatus& status) {
+                             for (const local::v1::DiagnosticStatus& one : diagnostics_->Status())
+                               *status.add_diagnostics() = one;
+                           }});
+  diagnostics_ = std::make_unique<DiagnosticRunner>(DiagnosticRunnerParts{
+      .loop = loop_,
+      .clock = clock_,
+      .fs = fs_,
+      .config = config_,
+      .boot_id = state_.boot_id,
+      .probes = probe_context_,
+      .keys = [this] { return coordinator_->Keys(); },
+      .now = [this] { return state_.trust.TrustedNow(clock_.Now()); },
+      .find_release = [this](const std::string& digest) { return coordinator_->FindRunningRelease(digest); },
+      .answer = [this](const DiagnosticAnswer& answer) { return QueueAnswer(answer); },
+      .refused = [this](const std::string& why) { coordinator_->RefuseFromCloud(why); },
+      .changed = [this] { coordinator_->OnCloudChanged(); }});
+  stability_ = std::make_unique<StabilityWatch>(
+      StabilityWatchParts{.loop = loop_,
+                          .fs = fs_,
+                          .config = config_,
+                          .boot_id = state_.boot_id,
+                          .workers = watch_workers_,
+                          .probes = probe_context_,
+                          .anomaly = [this](const std::string& what) { coordinator_->ReportAnomaly(what); }});
+  stability_->SetProbes(safe_mode_.reason().empty());
+  registry_.SetCallbacks({.status = [this](const UmInfo& um, bool registered) { OnUmStatus(um, registered); },
+                          .lost = [this](const UmInfo& um) { coordinator_->OnUmLost(um); },
+                          .refused = [this](const std::string& node_id,
+                                            const absl::Status& why) { coordinator_->OnUmRefused(node_id, why); }});
+  if (cloud_ != nullptr) RETURN_IF_ERROR(cloud_->Start(ConnectCloud(*coordinator_, *diagnostics_)));
+  RETURN_IF_ERROR(coordinator_->Recover());
+  // Not before it is known whether a trial is past its deadline.
+  if (watchdog_ != nullptr) FeedWatchdog();
+  if (safe_mode_.is_new()) coordinator_->ReportSafeMode(safe_mode_.reason());
+  loop_.PostAfter(safe_mode_.lasting(), [this] { safe_mode_.Lasted(); });
+  ASSIGN_OR_RETURN(const std::unique_ptr<UmServer> um_server, UmServer::Start(loop_, registry_, config_.um_server()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LocalApi> local_api,
+                   LocalApi::Start(loop_, *coordinator_, *state_.history, config_.local_api().unix_socket()));
+  {
+    ShutdownSignals signals([this] { loop_.Stop(); });
+    LogInfo("runs", {{"version", TANDEM_VERSION}, {"boot", state_.boot_id}});
+    loop_.Run();
+  }
+  if (cloud_ != nullptr) cloud_->Stop();
+  safe_mode_.EndedInOrder();
+  stability_->End();
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RunCm(const config::v1::CmConfig& config) {
   FileSystem& fs = FileSystem::Real();
   Clock& clock = Clock::Real();
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Take(config.state_dir()));
-  ASSIGN_OR_RETURN(const std::string boot_id, ReadBootId(fs, config.boot_id_file()));
-
-  // First of all: what else starts with the unit waits for it.
+  ASSIGN_OR_RETURN(std::string boot_id, ReadBootId(fs, config.boot_id_file()));
   SafeMode safe_mode(fs, config, boot_id);
+  // First of all: what else starts with the unit waits for it.
   if (const absl::Status told = NotifyReady(); !told.ok()) LogWarning("ready", {{"error", ToPersonText(told)}});
-
-  // Ends in reverse order: whatever posts to the loop before the loop.
-  EventLoop loop(clock);
-  CurlHttpFetcher fetcher;
-  Stager stager(fetcher, clock);
-  ASSIGN_OR_RETURN(TrustStore trust, TrustStore::Load(fs, JoinPath(config.state_dir(), "trust.rec"),
-                                                      config.trust().key_set(), config.namespace_()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<SqliteHistory> history,
-                   SqliteHistory::Open(JoinPath(config.state_dir(), "history.db")));
-  UmRegistry registry({config.nodes().begin(), config.nodes().end()});
-  ArtifactDelivery delivery(loop, fs, stager, config.artifacts(), config.state_dir());
-
-  std::unique_ptr<Watchdog> watchdog;
-  if (!config.watchdog().device().empty()) {
-    watchdog = std::make_unique<Watchdog>(
-        config.watchdog().device(),
-        DurationOr(config.watchdog().has_timeout(), config.watchdog().timeout(), absl::Seconds(30)), clock);
-  }
-
-  std::unique_ptr<CloudBridge> cloud;
-  if (config.has_cloud()) {
-    ASSIGN_OR_RETURN(cloud, MqttBridge::Create(loop, clock, config, boot_id));
-  }
-
-  // Both ask the coordinator, which tells them when to look again.
-  std::unique_ptr<StabilityWatch> stability;
-  // It asks the coordinator, whose status shows it.
-  std::unique_ptr<DiagnosticRunner> diagnostics;
-  ComponentSnapshot components;
-  ProbeWorkers probe_workers(kProbeThreads);
-  // Of its own: a probe that is slow for ever must not hold up a gate.
-  ProbeWorkers watch_workers(1);
-  ProbeContext probe_context{
-      .components = [&components] { return components.Get(); },
-      .watchdog =
-          [&watchdog] {
-            return watchdog == nullptr ? absl::FailedPreconditionError("no watchdog is configured") : watchdog->Check();
-          }};
-  std::function<void()> phase_changed;
-  std::function<bool(const std::string& why)> leave_safe_mode;
-  Coordinator coordinator(
-      {.loop = loop,
-       .clock = clock,
-       .fs = fs,
-       .config = config,
-       .trust = trust,
-       .ums = registry,
-       .delivery = delivery,
-       .history = *history,
-       .make_gate =
-           [&](GateMode mode, const std::vector<release::v1::Probe>& probes, absl::Duration grace) {
-             return GateRunner::Create(loop, probe_workers, mode, probes, probe_context, grace);
-           },
-       .cloud = cloud.get(),
-       .boot_id = boot_id,
-       .phase_changed = [&phase_changed] { phase_changed(); },
-       .safe_mode = [&safe_mode] { return safe_mode.reason(); },
-       .leave_safe_mode = [&leave_safe_mode](const std::string& why) { return leave_safe_mode(why); },
-       .add_status =
-           [&diagnostics](local::v1::UnitStatus& status) {
-             if (diagnostics == nullptr) return;
-             for (const local::v1::DiagnosticStatus& one : diagnostics->Status()) {
-               *status.add_diagnostics() = one;
-             }
-           }});
-  diagnostics = std::make_unique<DiagnosticRunner>(DiagnosticRunnerParts{
-      .loop = loop,
-      .clock = clock,
-      .fs = fs,
-      .config = config,
-      .boot_id = boot_id,
-      .probes = probe_context,
-      .keys = [&coordinator] { return coordinator.Keys(); },
-      .now = [&trust, &clock] { return trust.TrustedNow(clock.Now()); },
-      .find_release = [&coordinator](const std::string& digest) { return coordinator.FindRunningRelease(digest); },
-      .answer =
-          [&cloud](const DiagnosticAnswer& answer) {
-            if (cloud == nullptr) return absl::OkStatus();
-            return cloud->QueueDiagnosticResult(answer.result, answer.run_id, answer.triggered_by);
-          },
-      .refused = [&coordinator](const std::string& why) { coordinator.RefuseFromCloud(why); },
-      .changed = [&coordinator] { coordinator.OnCloudChanged(); }});
-  stability = std::make_unique<StabilityWatch>(
-      StabilityWatchParts{.loop = loop,
-                          .fs = fs,
-                          .config = config,
-                          .boot_id = boot_id,
-                          .workers = watch_workers,
-                          .probes = probe_context,
-                          .anomaly = [&coordinator](const std::string& what) { coordinator.ReportAnomaly(what); }});
-  stability->SetProbes(safe_mode.reason().empty());
-  leave_safe_mode = [&](const std::string& why) {
-    if (!safe_mode.Leave()) return false;
-    stability->SetProbes(true);
-    coordinator.ReportSafeMode(absl::StrCat("left: ", why));
-    return true;
-  };
-  phase_changed = [&] {
-    const Phase phase = coordinator.update().phase;
-    safe_mode.SetTrial(phase == Phase::kStarting || phase == Phase::kTrial || phase == Phase::kCommitting);
-    if (phase == Phase::kIdle && coordinator.update().outcome == Outcome::kApplied) {
-      leave_safe_mode("an update was applied");
-    }
-    if (const std::optional<StabilityTarget> target = coordinator.Stability(); target.has_value()) {
-      stability->Watch(target->sequence, target->attempt, target->probes, target->grace);
-    } else {
-      stability->Pause();
-    }
-  };
-  if (watchdog != nullptr) KeepFeeding(loop, *watchdog, coordinator, /*was_fed=*/true);
-  registry.SetCallbacks(
-      {.status =
-           [&](const UmInfo& um, bool registered) {
-             components.Set(ProbeComponents(registry, coordinator.update()));
-             coordinator.OnUmStatus(um, registered);
-             components.Set(ProbeComponents(registry, coordinator.update()));
-           },
-       .lost = [&](const UmInfo& um) { coordinator.OnUmLost(um); },
-       .refused = [&](const std::string& node_id, const absl::Status& why) { coordinator.OnUmRefused(node_id, why); }});
-  if (cloud != nullptr) RETURN_IF_ERROR(cloud->Start(ConnectCloud(coordinator, *diagnostics)));
-  RETURN_IF_ERROR(coordinator.Recover());
-  if (safe_mode.is_new()) coordinator.ReportSafeMode(safe_mode.reason());
-  loop.PostAfter(safe_mode.lasting(), [&safe_mode] { safe_mode.Lasted(); });
-  ASSIGN_OR_RETURN(std::unique_ptr<UmServer> um_server, UmServer::Start(loop, registry, config.um_server()));
-  ASSIGN_OR_RETURN(std::unique_ptr<LocalApi> local_api,
-                   LocalApi::Start(loop, coordinator, *history, config.local_api().unix_socket()));
-  {
-    ShutdownSignals signals([&loop] { loop.Stop(); });
-    LogInfo("runs", {{"version", TANDEM_VERSION}, {"boot", boot_id}});
-    loop.Run();
-  }
-  if (cloud != nullptr) cloud->Stop();
-  safe_mode.EndedInOrder();
-  stability->End();
-  // Before what they ask.
-  stability.reset();
-  diagnostics.reset();
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(CmState state, OpenState(fs, config, std::move(boot_id)));
+  return Cm(config, fs, clock, std::move(state), safe_mode).Run();
 }
 
 }  // namespace tandem::cm

@@ -77,11 +77,7 @@ absl::StatusOr<std::string> DigestOfName(const std::string& path, const std::str
 }
 
 absl::Status TakeDocuments(const std::string& path, const std::string& json, Bundle& bundle) {
-  ASSIGN_OR_RETURN(DesiredEnvelopes desired, Annotate(ParseDesired(json), absl::StrCat("bundle ", path)));
-  bundle.documents = {.assignment = std::move(desired.assignment),
-                      .releases = std::move(desired.releases),
-                      .release_list = std::move(desired.release_list),
-                      .key_sets = std::move(desired.key_sets)};
+  ASSIGN_OR_RETURN(bundle.documents, Annotate(ParseDesired(json), absl::StrCat("bundle ", path)));
   return absl::OkStatus();
 }
 

@@ -24,7 +24,7 @@ struct FileRange {
 };
 
 struct Bundle {
-  DesiredDocuments documents;
+  DesiredEnvelopes documents;
   // By the 32 bytes that the member's name says.
   std::map<std::string, FileRange> artifacts;
 };

@@ -16,7 +16,7 @@ namespace tandem::cm {
 // All run on the event thread, in the order of arrival. None of what they carry was verified.
 struct CloudCallbacks {
   // The retained desired state, after each (re)connect and whenever it changes. The same one may come again.
-  std::function<void(DesiredDocuments documents)> desired;
+  std::function<void(DesiredEnvelopes documents)> desired;
   // Look at the desired state: one with this sequence should be there.
   std::function<void(uint64_t sequence)> wake;
   // The fleet's answer to a provisional report: the envelope of a signed release.v1.Verdict.

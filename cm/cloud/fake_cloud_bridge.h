@@ -35,7 +35,7 @@ class FakeCloudBridge : public CloudBridge {
   }
   CloudState state() const override { return {.connected = connected_, .endpoint = "fake"}; }
 
-  void DeliverDesired(const DesiredDocuments& documents) {
+  void DeliverDesired(const DesiredEnvelopes& documents) {
     if (started_ && callbacks_.desired) callbacks_.desired(documents);
   }
   void DeliverWake(uint64_t sequence) {

@@ -79,7 +79,7 @@ class MqttBridgeTest : public testing::Test {
     ASSERT_TRUE(bridge.ok()) << bridge.status();
     bridge_ = *std::move(bridge);
     CloudCallbacks callbacks;
-    callbacks.desired = [this](DesiredDocuments documents) { desired_.push_back(std::move(documents)); };
+    callbacks.desired = [this](DesiredEnvelopes documents) { desired_.push_back(std::move(documents)); };
     callbacks.wake = [this](uint64_t sequence) { wakes_.push_back(sequence); };
     callbacks.verdict = [this](const std::string& envelope) { verdicts_.push_back(envelope); };
     callbacks.key_sets = [this](std::vector<std::string> key_sets) { key_sets_ = std::move(key_sets); };
@@ -121,7 +121,7 @@ class MqttBridgeTest : public testing::Test {
   int cloud_connects_ = 0;
   std::deque<MessageEnvelope> heard_;
   std::unique_ptr<MqttBridge> bridge_;
-  std::vector<DesiredDocuments> desired_;
+  std::vector<DesiredEnvelopes> desired_;
   std::vector<uint64_t> wakes_;
   std::vector<std::string> verdicts_;
   std::vector<std::string> key_sets_;

@@ -106,12 +106,7 @@ absl::Status UnitSession::Dispatch(const MqttMessage& message) {
   };
   if (is(topics_.desired, kDesiredMessage)) {
     ASSIGN_OR_RETURN(DesiredEnvelopes desired, ParseDesired(envelope.payload));
-    if (callbacks_.desired) {
-      callbacks_.desired({.assignment = std::move(desired.assignment),
-                          .releases = std::move(desired.releases),
-                          .release_list = std::move(desired.release_list),
-                          .key_sets = std::move(desired.key_sets)});
-    }
+    if (callbacks_.desired) callbacks_.desired(std::move(desired));
   } else if (is(topics_.key_sets, kKeySetsMessage)) {
     ASSIGN_OR_RETURN(std::vector<std::string> key_sets, ParseKeySets(envelope.payload));
     if (callbacks_.key_sets) callbacks_.key_sets(std::move(key_sets));

@@ -107,22 +107,27 @@ class Service : public local::v1::LocalService::Service {
 
   grpc::Status ApplyBundle(grpc::ServerContext*, const local::v1::ApplyBundleRequest* request,
                            CommandResponse* response) override {
-    return Command(response, [this, path = request->path()] { return coordinator_.ApplyBundle(path); });
+    // Read on this thread: a medium that does not answer must not hold up the event loop.
+    absl::StatusOr<Bundle> bundle = OpenBundle(request->path());
+    if (!bundle.ok()) return ToGrpc(bundle.status());
+    return Command(response, [this, path = request->path(), bundle = *std::move(bundle)] {
+      return coordinator_.ApplyBundle(path, bundle);
+    });
   }
   grpc::Status Approve(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
-    return Command(response, [this, why = request->reason()] { return coordinator_.Approve(why); });
+    return Command(response, [this, why = request->reason()] { return coordinator_.orders().Approve(why); });
   }
   grpc::Status Abort(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
-    return Command(response, [this, why = request->reason()] { return coordinator_.Abort(why); });
+    return Command(response, [this, why = request->reason()] { return coordinator_.orders().Abort(why); });
   }
   grpc::Status Pause(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
-    return Command(response, [this, why = request->reason()] { return coordinator_.Pause(why); });
+    return Command(response, [this, why = request->reason()] { return coordinator_.orders().Pause(why); });
   }
   grpc::Status Resume(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
-    return Command(response, [this, why = request->reason()] { return coordinator_.Resume(why); });
+    return Command(response, [this, why = request->reason()] { return coordinator_.orders().Resume(why); });
   }
   grpc::Status LeaveSafeMode(grpc::ServerContext*, const CommandRequest* request, CommandResponse* response) override {
-    return Command(response, [this, why = request->reason()] { return coordinator_.LeaveSafeMode(why); });
+    return Command(response, [this, why = request->reason()] { return coordinator_.orders().LeaveSafeMode(why); });
   }
 
  private:

@@ -158,7 +158,7 @@ struct Keys {
   std::vector<std::string> chain;
 };
 
-absl::StatusOr<Keys> TrustNewestKeys(const DesiredDocuments& documents, const UnitFacts& unit,
+absl::StatusOr<Keys> TrustNewestKeys(const DesiredEnvelopes& documents, const UnitFacts& unit,
                                      const record::v1::TrustRecord& trust) {
   std::vector<std::string> chain(trust.key_sets().begin(), trust.key_sets().end());
   ASSIGN_OR_RETURN(const TrustedKeys known, Annotate(LoadKeySetChain(chain, unit.name_space), "key sets of this unit"));
@@ -170,7 +170,7 @@ absl::StatusOr<Keys> TrustNewestKeys(const DesiredDocuments& documents, const Un
 
 }  // namespace
 
-absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents, const UnitFacts& unit,
+absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredEnvelopes& documents, const UnitFacts& unit,
                                               const record::v1::TrustRecord& trust) {
   ASSIGN_OR_RETURN(Keys keys, TrustNewestKeys(documents, unit, trust));
   ASSIGN_OR_RETURN(Signed<Assignment> assignment,
@@ -205,7 +205,7 @@ absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents,
   RETURN_IF_ERROR(CheckFloors(accepted.releases, trust));
   if (!accepted.repeated) {
     RETURN_IF_ERROR(CheckWayBack(assignment.document, accepted.releases, unit, trust));
-    RETURN_IF_ERROR(CheckRequirements(accepted.releases, unit));
+    if (unit.installed_is_complete) RETURN_IF_ERROR(CheckRequirements(accepted.releases, unit));
   }
   accepted.assignment_digest = std::move(assignment.digest);
   accepted.assignment = std::move(assignment.document);

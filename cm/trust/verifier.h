@@ -11,19 +11,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/crypto/desired_documents.h"
 #include "tandem/record/v1/record.pb.h"
 #include "tandem/release/v1/release.pb.h"
 
 namespace tandem::cm {
-
-// DSSE envelopes (JSON) as they arrived.
-struct DesiredDocuments {
-  std::string assignment;
-  std::vector<std::string> releases;
-  std::string release_list;
-  // Key sets that may be newer than the unit's; those it already has are skipped.
-  std::vector<std::string> key_sets;
-};
 
 struct InstalledVersion {
   std::string component_id;
@@ -37,6 +29,9 @@ struct UnitFacts {
   std::string name_space;
   std::string hardware;
   std::vector<InstalledVersion> installed;
+  // False while a configured UM has not said what it runs: a requirement may be met by what it has, so it is not
+  // checked yet, and must be before the update begins.
+  bool installed_is_complete = true;
   // By the clock rule (trusted_time.h).
   absl::Time now;
 };
@@ -70,7 +65,7 @@ struct AcceptedDesired {
 // PERMISSION_DENIED: signature, threshold, key, namespace, unit, hardware, withdrawn, below a floor, not allowed as
 //   rollback. ALREADY_EXISTS-like repeats are not errors (see `repeated`). FAILED_PRECONDITION: expired, older
 //   sequence, a requirement that is not met. INVALID_ARGUMENT: not an envelope, not the document it says, too large.
-absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredDocuments& documents, const UnitFacts& unit,
+absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredEnvelopes& documents, const UnitFacts& unit,
                                               const record::v1::TrustRecord& trust);
 
 }  // namespace tandem::cm

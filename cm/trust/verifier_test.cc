@@ -39,19 +39,19 @@ class VerifierTest : public testing::Test {
   Release Rootfs(const std::string& version = "1.1.0") {
     return maker_.ReleaseOf("r-" + version, {{.id = "rootfs", .type = "linux", .version = version}});
   }
-  static DesiredDocuments Documents(const DesiredEnvelopes& desired) {
+  static DesiredEnvelopes Documents(const DesiredEnvelopes& desired) {
     return {desired.assignment, desired.releases, desired.release_list, desired.key_sets};
   }
   // The desired state of one release, as it should be.
-  DesiredDocuments Good(uint64_t sequence = 7) {
+  DesiredEnvelopes Good(uint64_t sequence = 7) {
     return Documents(maker_.Desired("gw-17", sequence, {maker_.Seal(Rootfs())}));
   }
   // The same with a changed release, properly signed and listed.
-  DesiredDocuments With(const Release& release, uint64_t sequence = 7) {
+  DesiredEnvelopes With(const Release& release, uint64_t sequence = 7) {
     return Documents(maker_.Desired("gw-17", sequence, {maker_.Seal(release)}));
   }
-  DesiredDocuments With(const Assignment& assignment) {
-    DesiredDocuments documents = Good();
+  DesiredEnvelopes With(const Assignment& assignment) {
+    DesiredEnvelopes documents = Good();
     documents.assignment = maker_.Seal(assignment);
     return documents;
   }
@@ -62,7 +62,7 @@ class VerifierTest : public testing::Test {
     trust_.set_sequence(sequence);
     trust_.set_attempt(attempt);
   }
-  void ExpectRefused(const DesiredDocuments& documents, absl::StatusCode code, const std::string& text) {
+  void ExpectRefused(const DesiredEnvelopes& documents, absl::StatusCode code, const std::string& text) {
     const absl::Status status = VerifyDesired(documents, unit_, trust_).status();
     EXPECT_EQ(status.code(), code) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(text));
@@ -97,7 +97,7 @@ TEST_F(VerifierTest, GenuineDesiredStateIsAccepted) {
 
 TEST_F(VerifierTest, DocumentsOfStrangersAreRefused) {
   const TestMaker stranger("acme");
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.assignment = stranger.Seal(GoodAssignment());
   ExpectRefused(documents, kDenied, "assignment");
   documents = Good();
@@ -109,13 +109,13 @@ TEST_F(VerifierTest, DocumentsOfStrangersAreRefused) {
 }
 
 TEST_F(VerifierTest, OneReleaseKeyOfTwoIsNotEnough) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.releases = {SealOrDie(Rootfs(), kReleaseType, {maker_.release[0]})};
   ExpectRefused(documents, kDenied, "signed by 1 of the 2 keys that may sign it, 2 needed");
 }
 
 TEST_F(VerifierTest, TheOnlineKeyCannotMakeReleasesOrLists) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.releases = {SealOrDie(Rootfs(), kReleaseType, maker_.assignment)};
   ExpectRefused(documents, kDenied, "role release");
   documents = Good();
@@ -124,7 +124,7 @@ TEST_F(VerifierTest, TheOnlineKeyCannotMakeReleasesOrLists) {
 }
 
 TEST_F(VerifierTest, ChangedBytesAreRefused) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   DsseEnvelope envelope = *ParseDsse(documents.assignment);
   envelope.payload.back() ^= 1;
   documents.assignment = SerializeDsse(envelope);
@@ -132,7 +132,7 @@ TEST_F(VerifierTest, ChangedBytesAreRefused) {
 }
 
 TEST_F(VerifierTest, GarbageAndOversizeAreRefusedByName) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.assignment = "garbage";
   ExpectRefused(documents, kInvalid, "assignment: ");
   documents = Good();
@@ -150,7 +150,7 @@ TEST_F(VerifierTest, GarbageAndOversizeAreRefusedByName) {
 }
 
 TEST_F(VerifierTest, ADocumentCannotPassForAnother) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.assignment = documents.releases[0];
   ExpectRefused(documents, kInvalid, "expected application/vnd.tandem.assignment.v1+protobuf");
 }
@@ -171,7 +171,7 @@ TEST_F(VerifierTest, ExpiredDocumentsAreRefusedWithTheTime) {
 TEST_F(VerifierTest, AVerifiedIssueTimeCorrectsASlowClock) {
   // The unit's clock lives in the past, where the list is still fresh; the assignment proves the time.
   unit_.now = maker_.now - absl::Hours(24 * 365);
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   ReleaseList list = maker_.ListOf(1, documents.releases);
   SetTimestamp(list.mutable_expires(), maker_.now - absl::Hours(24));
   documents.release_list = maker_.Seal(list);
@@ -221,7 +221,7 @@ TEST_F(VerifierTest, TheSameNumbersWithAnotherContentAreRefused) {
 
 TEST_F(VerifierTest, ARepeatOfAWithdrawnReleaseIsRefused) {
   Accepted(7);
-  DesiredDocuments documents = Good(7);
+  DesiredEnvelopes documents = Good(7);
   documents.release_list = maker_.Seal(maker_.ListOf(2, {}));
   ExpectRefused(documents, kDenied, "is not in release list version 2");
 }
@@ -285,7 +285,7 @@ TEST_F(VerifierTest, OnlyThePlanesOfTheAssignmentAreTaken) {
       maker_.ReleaseOf("r", {{.id = "rootfs", .type = "linux", .version = "2"},
                              {.id = "maps", .type = "maps", .version = "8", .plane = release::v1::MODEL}});
   const std::string envelope = maker_.Seal(release);
-  DesiredDocuments documents = Documents(maker_.Desired("gw-17", 7, {envelope}));
+  DesiredEnvelopes documents = Documents(maker_.Desired("gw-17", 7, {envelope}));
   EXPECT_EQ(VerifyDesired(documents, unit_, trust_)->releases[0].release.components_size(), 2);
   Assignment assignment = maker_.AssignmentOf("gw-17", 7, {envelope});
   assignment.mutable_planes()->RemoveLast();
@@ -301,13 +301,13 @@ TEST_F(VerifierTest, OnlyThePlanesOfTheAssignmentAreTaken) {
 // ---- What may be installed ----
 
 TEST_F(VerifierTest, WithdrawnReleaseIsRefusedWithAGenuineSignature) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.release_list = maker_.Seal(maker_.ListOf(1, {}));
   ExpectRefused(documents, kDenied, "not in release list version 1");
 }
 
 TEST_F(VerifierTest, ReleaseThatDidNotComeIsNamed) {
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.releases.clear();
   ExpectRefused(documents, kInvalid, "did not come with it");
 }
@@ -398,7 +398,7 @@ TEST_F(VerifierTest, BaseUrlsOfOtherKindsAreRefused) {
 
 TEST_F(VerifierTest, KeyRotationInTheDesiredStateIsWalked) {
   const PrivateKey fresh = GenerateOrDie();
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.key_sets.push_back(RotateAssignmentKey(fresh));
   ExpectRefused(documents, kDenied, "role assignment of key set version 2");
   documents.assignment = SealOrDie(GoodAssignment(), kAssignmentType, {fresh});
@@ -412,7 +412,7 @@ TEST_F(VerifierTest, AForgedKeySetIsRefused) {
   const TestMaker stranger("acme");
   KeySet second = stranger.FirstKeySet();
   second.set_version(2);
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.key_sets.push_back(SealOrDie(second, kKeySetType, stranger.root));
   ExpectRefused(documents, kDenied, "key sets of the desired state");
 }
@@ -420,7 +420,7 @@ TEST_F(VerifierTest, AForgedKeySetIsRefused) {
 TEST_F(VerifierTest, AKeyThiefCannotPushTheSequenceToItsEnd) {
   Accepted(~uint64_t{0});
   const PrivateKey fresh = GenerateOrDie();
-  DesiredDocuments documents = Good();
+  DesiredEnvelopes documents = Good();
   documents.key_sets.push_back(RotateAssignmentKey(fresh));
   documents.assignment = SealOrDie(GoodAssignment(8), kAssignmentType, {fresh});
   EXPECT_TRUE(VerifyDesired(documents, unit_, trust_).ok());
@@ -430,7 +430,7 @@ TEST_F(VerifierTest, RotationOfOtherRolesDoesNotReopenOldSequences) {
   Accepted(8);
   KeySet second = maker_.FirstKeySet();
   second.set_version(2);
-  DesiredDocuments documents = Good(7);
+  DesiredEnvelopes documents = Good(7);
   documents.key_sets.push_back(SealOrDie(second, kKeySetType, maker_.root));
   ExpectRefused(documents, kPrecondition, "older than the accepted sequence 8");
 }

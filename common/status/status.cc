@@ -4,6 +4,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace tandem {
+namespace {
+
+constexpr char kLocalMark[] = "tandem/local";
+
+}  // namespace
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
@@ -28,6 +33,13 @@ bool IsTransient(const absl::Status& status) {
       return false;
   }
 }
+
+absl::Status MarkLocal(absl::Status status) {
+  if (!status.ok()) status.SetPayload(kLocalMark, absl::Cord());
+  return status;
+}
+
+bool IsLocal(const absl::Status& status) { return status.GetPayload(kLocalMark).has_value(); }
 
 std::string ToPersonText(const absl::Status& status) {
   if (!status.message().empty()) return std::string(status.message());

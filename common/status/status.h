@@ -32,6 +32,11 @@ absl::Status ErrnoStatus(int error_number, std::string_view context);
 // for those that will not (not found, corrupt, refused, no space).
 bool IsTransient(const absl::Status& status);
 
+// Something of this machine failed, such as a full disk: it says nothing about what was asked for, which is tried again
+// later and is never refused because of it. OK stays OK; the mark stays when context is added.
+absl::Status MarkLocal(absl::Status status);
+bool IsLocal(const absl::Status& status);
+
 // "message", or "CODE: message" when the message alone would be empty.
 std::string ToPersonText(const absl::Status& status);
 

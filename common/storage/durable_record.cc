@@ -28,11 +28,11 @@ uint64_t FromLittleEndian(std::string_view bytes) {
 absl::Status DurableRecord::Write(std::string_view payload) {
   // The newest copy becomes the previous one only when it is whole: a damaged file must not push out a good one.
   if (absl::StatusOr<std::string> newest = fs_.ReadFile(path_); newest.ok() && ReadFrom(path_).ok()) {
-    RETURN_IF_ERROR(fs_.WriteFileAtomically(path_ + ".prev", *newest));
+    RETURN_IF_ERROR(MarkLocal(fs_.WriteFileAtomically(path_ + ".prev", *newest)));
   }
   std::string file = absl::StrCat(kMagic, LittleEndian(kFormat, 4), LittleEndian(payload.size(), 8), Sha256(payload));
   file.append(payload);
-  return fs_.WriteFileAtomically(path_, file);
+  return MarkLocal(fs_.WriteFileAtomically(path_, file));
 }
 
 absl::StatusOr<std::string> DurableRecord::ReadFrom(const std::string& path) {

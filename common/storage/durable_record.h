@@ -24,7 +24,8 @@ class DurableRecord {
   // `fs` must outlive the record.
   DurableRecord(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
 
-  // After OK the payload survives a power cut. After an error the last payload is still what Read() gives.
+  // After OK the payload survives a power cut. After an error, which is marked as local (IsLocal()), the last payload
+  // is still what Read() gives.
   absl::Status Write(std::string_view payload);
 
   // The newest payload. NOT_FOUND when none was ever written. DATA_LOSS when what is there does not check: the damaged

@@ -41,7 +41,7 @@ cm::UnitFacts FactsOf(const UnitIdentity& unit, const UnitMemory& memory, const 
 }
 
 // As the verifier gives it, without looking at signatures.
-absl::StatusOr<cm::AcceptedDesired> TakeForGenuine(const cm::DesiredDocuments& documents, const UnitIdentity& unit,
+absl::StatusOr<cm::AcceptedDesired> TakeForGenuine(const DesiredEnvelopes& documents, const UnitIdentity& unit,
                                                    const UnitMemory& memory) {
   ASSIGN_OR_RETURN(const DsseEnvelope envelope, ParseDsse(documents.assignment));
   cm::AcceptedDesired accepted;
@@ -105,7 +105,7 @@ absl::StatusOr<Document> ReadSigned(const std::string& envelope, const UnitIdent
 
 }  // namespace
 
-absl::StatusOr<Order> ReadOrder(const cm::DesiredDocuments& documents, const UnitIdentity& unit, absl::Time now,
+absl::StatusOr<Order> ReadOrder(const DesiredEnvelopes& documents, const UnitIdentity& unit, absl::Time now,
                                 bool verify, Catalog& catalog, UnitMemory& memory) {
   if (verify && catalog.first_key_set.empty()) {
     if (documents.key_sets.empty()) return absl::FailedPreconditionError("no key set is known");

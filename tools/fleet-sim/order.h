@@ -53,7 +53,7 @@ struct Order {
 
 // Accepts: `memory` is changed as a unit's trust record is. `verify`: as the unit does, and refuses with its errors;
 // otherwise the documents are taken for genuine, which is faster.
-absl::StatusOr<Order> ReadOrder(const cm::DesiredDocuments& documents, const UnitIdentity& unit, absl::Time now,
+absl::StatusOr<Order> ReadOrder(const DesiredEnvelopes& documents, const UnitIdentity& unit, absl::Time now,
                                 bool verify, Catalog& catalog, UnitMemory& memory);
 
 // The fleet's word on a provisional update, for this unit. `verify`: with its signature.

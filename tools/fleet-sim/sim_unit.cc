@@ -52,7 +52,7 @@ class SimUnit::Awake : public MqttPublisher {
                   .epoch = ++unit.epoch_,
                   .heartbeat = world_.options.heartbeat},
                  world_.clock, outbox_, *this) {
-    session_.SetCallbacks({.desired = [this](cm::DesiredDocuments documents) { TakeDesired(documents); },
+    session_.SetCallbacks({.desired = [this](DesiredEnvelopes documents) { TakeDesired(documents); },
                            .verdict = [this](const std::string& envelope) { TakeVerdict(envelope); },
                            .diagnostic = [this](const std::string& envelope) { TakeDiagnostic(envelope); },
                            .key_sets =
@@ -220,7 +220,7 @@ class SimUnit::Awake : public MqttPublisher {
     return applied;
   }
 
-  void TakeDesired(const cm::DesiredDocuments& documents) {
+  void TakeDesired(const DesiredEnvelopes& documents) {
     UnitMemory& memory = unit_.memory_;
     const bool verify = world_.behaviour.Share("verify", unit_.number_, memory.sequence) < world_.options.verify_share;
     if (verify) ++world_.figures.verified;

@@ -92,7 +92,7 @@ probes:
   void MakeBundle() { Ok(absl::StrCat("bundle ", kDocuments, " --artifacts @/site/artifacts --out @/b.tar")); }
 
   // A unit that trusts the key set.
-  absl::StatusOr<cm::AcceptedDesired> AsUnit(const cm::DesiredDocuments& documents) {
+  absl::StatusOr<cm::AcceptedDesired> AsUnit(const DesiredEnvelopes& documents) {
     record::v1::TrustRecord trust;
     trust.add_key_sets(*FileSystem::Real().ReadFile(folder_ + "/keys.json"));
     trust.set_key_set_version(1);
@@ -318,7 +318,7 @@ class DeployTest : public ReleaseToolTest {
     options.mqtt.url = broker_.url();
     unit_ = *cm::MqttBridge::Create(loop_, FileSystem::Real(), Clock::Real(), options);
     cm::CloudCallbacks callbacks;
-    callbacks.desired = [this](cm::DesiredDocuments documents) { desired_.push_back(std::move(documents)); };
+    callbacks.desired = [this](DesiredEnvelopes documents) { desired_.push_back(std::move(documents)); };
     callbacks.verdict = [this](const std::string& envelope) { verdicts_.push_back(envelope); };
     ASSERT_TRUE(unit_->Start(callbacks).ok());
   }
@@ -349,7 +349,7 @@ class DeployTest : public ReleaseToolTest {
   Mosquitto broker_ = *Mosquitto::Start();
   EventLoop loop_{Clock::Real()};
   std::unique_ptr<cm::MqttBridge> unit_;
-  std::vector<cm::DesiredDocuments> desired_;
+  std::vector<DesiredEnvelopes> desired_;
   std::vector<std::string> verdicts_;
   Command command_;
   std::thread thread_;

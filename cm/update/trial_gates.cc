@@ -1,0 +1,167 @@
+#include "cm/update/trial_gates.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cm/update/machine/events.h"
+#include "common/config/yaml_config.h"
+#include "common/status/status.h"
+
+namespace tandem::cm {
+namespace {
+
+constexpr char kNoDocuments[] = "the documents of the running update cannot be read, so nothing can be judged by them";
+
+// A name that is taken already is told apart by where the probe comes from.
+void AddProbes(const std::vector<release::v1::Probe>& from, const std::string& origin,
+               std::vector<release::v1::Probe>& to) {
+  const auto taken = [&to](const std::string& name) {
+    return std::ranges::any_of(to, [&](const release::v1::Probe& probe) { return probe.name() == name; });
+  };
+  for (release::v1::Probe probe : from) {
+    while (taken(probe.name())) probe.set_name(absl::StrCat(origin, ": ", probe.name()));
+    to.push_back(std::move(probe));
+  }
+}
+
+}  // namespace
+
+std::vector<release::v1::Probe> HealthProbes(const config::v1::HealthGate& health,
+                                             const std::vector<AcceptedRelease>& releases) {
+  std::vector<release::v1::Probe> probes(health.probes().begin(), health.probes().end());
+  for (const AcceptedRelease& release : releases) {
+    const auto& signed_probes = release.release.health().probes();
+    AddProbes({signed_probes.begin(), signed_probes.end()}, release.release.release_id(), probes);
+  }
+  return probes;
+}
+
+absl::Duration TrialGates::Grace() const {
+  const auto& health = parts_.config.health();
+  return DurationOr(health.has_grace(), health.grace(), absl::ZeroDuration());
+}
+
+absl::Duration TrialGates::TimeToPass(const std::vector<AcceptedRelease>& releases) const {
+  return cm::TimeToPass(HealthProbes(parts_.config.health(), releases), Grace());
+}
+
+std::vector<GateProbeStatus> TrialGates::Probes() const {
+  const GateRunner* gate = gate_ != nullptr ? gate_.get() : preconditions_.get();
+  return gate == nullptr ? std::vector<GateProbeStatus>() : gate->Probes();
+}
+
+void TrialGates::EnterPhase() {
+  const Phase phase = parts_.update.update().phase;
+  if (phase != Phase::kReady) preconditions_.reset();
+  if (phase != Phase::kTrial) gate_.reset();
+  if (phase == Phase::kReady) StartPreconditions();
+  if (phase == Phase::kTrial) StartHealthGate();
+}
+
+void TrialGates::Tick() {
+  UpdateReadiness();
+  CheckVerdictTimeout();
+}
+
+void TrialGates::StartPreconditions() {
+  std::vector<release::v1::Probe> probes(parts_.config.preconditions().begin(), parts_.config.preconditions().end());
+  if (const StoredDesired* documents = parts_.update.documents(); documents != nullptr) {
+    const auto& assigned = documents->accepted.assignment.preconditions();
+    AddProbes({assigned.begin(), assigned.end()}, "assignment", probes);
+  }
+  preconditions_met_ = probes.empty();
+  preconditions_reason_ = probes.empty() ? "" : "the preconditions";
+  if (!probes.empty()) {
+    absl::StatusOr<std::unique_ptr<GateRunner>> gate =
+        parts_.make_gate(GateMode::kPreconditions, probes, absl::ZeroDuration());
+    if (!gate.ok()) {
+      preconditions_reason_ = ToPersonText(gate.status());
+    } else {
+      preconditions_ = *std::move(gate);
+      preconditions_->Start([this](const GateState& state) {
+        preconditions_met_ = state.verdict == GateVerdict::kPassed;
+        preconditions_reason_ = state.reason;
+        UpdateReadiness();
+      });
+    }
+  }
+  scope_.Post([this] { UpdateReadiness(); });
+}
+
+void TrialGates::UpdateReadiness() {
+  const UnitUpdate& update = parts_.update.update();
+  if (update.phase != Phase::kReady || update.compensating) return;
+  bool ready = preconditions_met_;
+  std::string reason = preconditions_reason_;
+  const StoredDesired* documents = parts_.update.documents();
+  if (documents == nullptr) {
+    // The assignment's conditions are unknown, so nothing says that they hold.
+    return parts_.update.Handle(UnitEvent(Event::Kind::kAbort, kNoDocuments));
+  }
+  if (documents->accepted.assignment.has_window()) {
+    const auto& window = documents->accepted.assignment.window();
+    const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
+    if (window.has_not_after() && now > absl::FromUnixSeconds(window.not_after().seconds())) {
+      return parts_.update.Handle(
+          UnitEvent(Event::Kind::kAbort, "the install window closed before the unit was ready"));
+    }
+    const absl::Time opens = absl::FromUnixSeconds(window.not_before().seconds());
+    if (window.has_not_before() && now < opens) {
+      ready = false;
+      reason = absl::StrCat("the install window, which opens at ", absl::FormatTime(opens, absl::UTCTimeZone()));
+    }
+  }
+  if (ready == update.ready && reason == update.ready_reason) return;
+  Event event = UnitEvent(Event::Kind::kReadiness, reason);
+  event.flag = ready;
+  parts_.update.Handle(event);
+}
+
+void TrialGates::StartHealthGate() {
+  const UnitUpdate& update = parts_.update.update();
+  const StoredDesired* documents = parts_.update.documents();
+  // Which probes were signed with it is unknown, so none of them has passed.
+  if (documents == nullptr && !update.compensating) {
+    scope_.Post([this] { parts_.update.Handle(UnitEvent(Event::Kind::kGateFailed, kNoDocuments)); });
+    return;
+  }
+  // What the release brought is gone after a compensating update, and so are its probes.
+  const std::vector<release::v1::Probe> probes = HealthProbes(
+      parts_.config.health(), update.compensating ? std::vector<AcceptedRelease>() : documents->accepted.releases);
+  absl::StatusOr<std::unique_ptr<GateRunner>> gate = parts_.make_gate(GateMode::kHealth, probes, Grace());
+  if (!gate.ok()) {
+    scope_.Post(
+        [this, why = ToPersonText(gate.status())] { parts_.update.Handle(UnitEvent(Event::Kind::kGateFailed, why)); });
+    return;
+  }
+  gate_ = *std::move(gate);
+  gate_->Start([this](const GateState& state) {
+    if (state.verdict == GateVerdict::kFailed) {
+      return parts_.update.Handle(UnitEvent(Event::Kind::kGateFailed, state.reason));
+    }
+    if (state.verdict != GateVerdict::kPassed) return parts_.update.Changed();
+    gate_passed_at_ = parts_.clock.Monotonic();
+    parts_.update.Handle(UnitEvent(Event::Kind::kGatePassed));
+    const UnitUpdate& now = parts_.update.update();
+    if (now.phase == Phase::kTrial && now.verify_before_commit) {
+      parts_.reporter.Report(now, UpdateReport::kProvisional, "");
+    }
+  });
+}
+
+void TrialGates::CheckVerdictTimeout() {
+  const UnitUpdate& update = parts_.update.update();
+  const StoredDesired* documents = parts_.update.documents();
+  if (update.phase != Phase::kTrial || !update.gate_passed || !update.verify_before_commit || documents == nullptr) {
+    return;
+  }
+  const auto& assignment = documents->accepted.assignment;
+  const absl::Duration limit =
+      DurationOr(assignment.has_verdict_timeout(), assignment.verdict_timeout(), absl::InfiniteDuration());
+  if (parts_.clock.Monotonic() - gate_passed_at_ <= limit) return;
+  parts_.update.Handle(
+      UnitEvent(Event::Kind::kNotVerified, absl::StrCat("no verdict within ", absl::FormatDuration(limit))));
+}
+
+}  // namespace tandem::cm

@@ -1,0 +1,36 @@
+#include "cm/update/um_events.h"
+
+#include "cm/update/machine/events.h"
+#include "cm/update/status_view.h"
+
+namespace tandem::cm {
+
+Event StatusEvent(const UnitUpdate& update, const UmInfo& um, bool registered) {
+  Event event = NodeEvent(Event::Kind::kUmStatus, um.node.node_id(), ErrorOf(um.last));
+  event.um_state = StateOf(um.last);
+  event.um_installing = IsInstalling(um.last);
+  event.um_registered = registered;
+  event.um_tells_running = um.last.tells_running();
+  for (const Participant& participant : update.participants) {
+    if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
+  }
+  return event;
+}
+
+std::optional<Event> AsOfNow(const Event& event, const UnitUpdate& update, const UmRegistry& ums) {
+  switch (event.kind) {
+    case Event::Kind::kReadiness:
+      return std::nullopt;
+    case Event::Kind::kUmStatus:
+    case Event::Kind::kUmLost: {
+      const auto um = ums.ums().find(event.node_id);
+      if (um == ums.ums().end()) return event;
+      if (um->second.connected) return StatusEvent(update, um->second, event.um_registered);
+      return NodeEvent(Event::Kind::kUmLost, event.node_id);
+    }
+    default:
+      return event;
+  }
+}
+
+}  // namespace tandem::cm

@@ -1,0 +1,96 @@
+#include "cm/update/update_reporter.h"
+
+#include <set>
+
+#include "cm/update/testing/update_room.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tandem::cm {
+namespace {
+
+using testing::ElementsAre;
+using testing::SizeIs;
+
+class UpdateReporterTest : public testing::Test {
+ protected:
+  UpdateReporterTest() {
+    update_.phase = Phase::kTrial;
+    update_.update_id = "7.0";
+    update_.sequence = 7;
+    update_.correlation_id = "rollout-1";
+  }
+
+  UpdateRoom room_;
+  UnitUpdate update_;
+};
+
+TEST_F(UpdateReporterTest, EveryReportHasANameOfItsOwn) {
+  std::set<std::string_view> names;
+  int count = 0;
+  for (int i = 0; i <= static_cast<int>(UpdateReport::kSafeMode); ++i, ++count) {
+    names.insert(Name(static_cast<UpdateReport>(i)));
+  }
+  EXPECT_EQ(names.size(), static_cast<size_t>(count));
+  EXPECT_FALSE(names.contains(""));
+}
+
+TEST_F(UpdateReporterTest, EveryPhaseButIdleIsReportedUnderItsName) {
+  EXPECT_FALSE(ReportOf(Phase::kIdle).has_value());
+  EXPECT_EQ(Name(*ReportOf(Phase::kNeedsService)), "needs_service");
+  EXPECT_EQ(Name(*ReportOf(Phase::kCommitting)), "committing");
+}
+
+TEST_F(UpdateReporterTest, AnOutcomeIsReadBackByItsName) {
+  for (const Outcome outcome : {Outcome::kApplied, Outcome::kReverted, Outcome::kNeedsService}) {
+    EXPECT_EQ(ParseOutcome(Name(outcome)), outcome);
+  }
+  EXPECT_FALSE(ParseOutcome("running").has_value());
+}
+
+TEST_F(UpdateReporterTest, AnUpdateIsReportedToHistoryAndCloud) {
+  room_.reporter->Report(update_, UpdateReport::kTrial, "");
+  EXPECT_THAT(room_.history.events, ElementsAre("7.0 Trial trial"));
+  ASSERT_THAT(room_.cloud.feedback, SizeIs(1));
+  EXPECT_EQ(room_.cloud.feedback[0].sequence(), 7u);
+  EXPECT_EQ(room_.cloud.feedback[0].correlation_id(), "rollout-1");
+  EXPECT_THAT(room_.cloud.applied, SizeIs(0));
+}
+
+TEST_F(UpdateReporterTest, AppliedAndProvisionalAreMessagesOfTheirOwnToo) {
+  room_.reporter->Report(update_, UpdateReport::kProvisional, "");
+  update_.phase = Phase::kIdle;
+  update_.outcome = Outcome::kApplied;
+  room_.reporter->Report(update_, UpdateReport::kApplied, "");
+  EXPECT_THAT(room_.cloud.provisional, SizeIs(1));
+  EXPECT_THAT(room_.cloud.applied, SizeIs(1));
+  EXPECT_THAT(room_.Told(), ElementsAre("provisional: ", "applied: "));
+  ASSERT_TRUE(room_.reporter->last_update().has_value());
+  EXPECT_EQ(room_.reporter->last_update()->update_id(), "7.0");
+}
+
+TEST_F(UpdateReporterTest, TheSameNewsIsToldOncePerReport) {
+  room_.reporter->TellOnce(UpdateReport::kUmRefused, "x");
+  room_.reporter->TellOnce(UpdateReport::kUmRefused, "x");
+  room_.reporter->TellOnce(UpdateReport::kRefused, "x");
+  room_.reporter->TellOnce(UpdateReport::kUmRefused, "y");
+  EXPECT_THAT(room_.Told(), ElementsAre("um_refused: x", "refused: x", "um_refused: y"));
+}
+
+TEST_F(UpdateReporterTest, TheReportedStateIsPublishedWhenItChanged) {
+  room_.reporter->PublishReported(update_, "");
+  room_.reporter->PublishReported(update_, "");
+  EXPECT_THAT(room_.cloud.reported, SizeIs(1));
+  update_.phase = Phase::kCommitting;
+  room_.reporter->PublishReported(update_, "");
+  EXPECT_THAT(room_.cloud.reported, SizeIs(2));
+}
+
+TEST_F(UpdateReporterTest, AFullOutboxStopsNothing) {
+  room_.cloud.FailQueue(absl::ResourceExhaustedError("full"));
+  room_.reporter->Report(update_, UpdateReport::kTrial, "");
+  EXPECT_THAT(room_.history.events, SizeIs(1));
+}
+
+}  // namespace
+}  // namespace tandem::cm
