@@ -65,7 +65,7 @@ void PrintCommands(std::ostream& out) {
 void PrintUm(std::ostream& out) {
   out << "## An Update Manager\n\n"
          "A UM makes the new step durable, then runs the plugin's method. What stands in no row changes nothing: the "
-         "UM\nanswers with its status. Source: `um/um_state.cc`.\n\n";
+         "UM\nanswers with its status. Source: `um/um_state_tables.cc`.\n\n";
   Rows rows;
   for (const um::UmTransition& row : um::UmTransitions()) {
     rows.push_back({std::string(um::Name(row.from)), std::string(um::Name(row.input)), std::string(um::Name(row.to)),
@@ -78,7 +78,7 @@ void PrintUm(std::ostream& out) {
 void PrintSlotPolicy(std::ostream& out) {
   out << "## Which slot the bootloader boots\n\n"
          "Searched from the top; the first row that holds decides. A changed record is durable before the jump.\n"
-         "The format of the record is in [boot-record.md](boot-record.md). Source: `bootloader/core/slot_policy.cc`."
+         "The format of the record is in [boot-record.md](boot-record.md). Source: `bootloader/core/slot_policy_table.cc`."
          "\n\n";
   Rows rows;
   for (const boot::PolicyRow& row : boot::PolicyTable()) {
