@@ -172,28 +172,43 @@ std::vector<Moment> Moments() {
           {"RevertingRebooted", RevertingRebooted(), true}};
 }
 
+constexpr int kTriesToMeet = 5;
+
 class CutTest : public testing::TestWithParam<std::pair<Victim, const char*>> {};
 
 TEST_P(CutTest, TheUnitEndsAsOneWhereverItIsHit) {
   BoardUnit unit({}, "health: {grace: 300ms}\npreconditions:\n  - {name: ready, exec: {command: [sleep, '0.2']}}\n");
   int version = 1;
+  std::string running = "1.0";
   int hits = 0;
   for (const Moment& moment : Moments()) {
     SCOPED_TRACE(absl::StrCat(GetParam().second, " in ", moment.name));
-    const std::string before = absl::StrCat(version, ".0");
-    const std::string after = absl::StrCat(++version, ".0");
     const absl::Time start = absl::Now();
-    unit.unit().Assign(after, ImageFault::kNone, [&](release::v1::Assignment&, release::v1::Release& release) {
-      if (!moment.reverts) return;
-      release::v1::Probe& probe = *release.mutable_health()->add_probes();
-      probe.set_name("latency");
-      probe.mutable_exec()->add_command("false");
-    });
-    ASSERT_TRUE(unit.unit().WaitFor([&] { return moment.when(unit.unit()); })) << unit.Story();
+    std::string before;
+    std::string after;
+    bool met = false;
+    // On a busy machine a short moment may pass unseen; it is met with a later version then.
+    for (int tries = 0; tries < kTriesToMeet && !met && !HasFailure(); ++tries) {
+      if (tries > 0) unit.ExpectEnd(moment.reverts ? "reverted" : "applied", moment.reverts ? before : after);
+      before = running;
+      after = absl::StrCat(++version, ".0");
+      if (!moment.reverts) running = after;
+      unit.unit().Assign(after, ImageFault::kNone, [&](release::v1::Assignment&, release::v1::Release& release) {
+        if (!moment.reverts) return;
+        release::v1::Probe& probe = *release.mutable_health()->add_probes();
+        probe.set_name("latency");
+        probe.mutable_exec()->add_command("false");
+      });
+      const auto when = moment.when;
+      ASSERT_TRUE(unit.unit().WaitFor([&] {
+        met = when(unit.unit());
+        return met || !unit.unit().ReportsOf(unit.unit().sequence()).ends.empty();
+      })) << unit.Story();
+    }
+    ASSERT_TRUE(met) << unit.Story();
     Hit(unit, GetParam().first);
     ++hits;
     unit.ExpectEnd(moment.reverts ? "reverted" : "applied", moment.reverts ? before : after);
-    if (moment.reverts) --version;
     std::cout << GetParam().second << " in " << moment.name << ": " << absl::Now() - start << std::endl;
     if (HasFailure()) return;
   }
