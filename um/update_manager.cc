@@ -126,17 +126,18 @@ class UpdateManager::JobOperation : public Operation, public std::enable_shared_
 };
 
 UpdateManager::UpdateManager(EventLoop& loop, FileSystem& fs, Plugin& plugin, UpdateManagerOptions options,
-                             PrepareReader read_prepare)
+                             PrepareReader read_prepare, Workers& workers)
     : loop_(loop),
       plugin_(plugin),
       options_(std::move(options)),
       read_prepare_(std::move(read_prepare)),
+      workers_(workers),
       record_file_(fs, JoinPath(options_.state_dir, "um.rec")) {}
 
 UpdateManager::~UpdateManager() {
   if (operation_ != nullptr) operation_->Cancel();
   // The worker reads alive_ until it ends.
-  if (worker_.joinable()) worker_.join();
+  if (worker_ != nullptr) worker_->Join();
   alive_.reset();
 }
 
@@ -305,13 +306,19 @@ void UpdateManager::BeginJob(UmJob job) {
   operation_ = std::make_shared<JobOperation>(*this);
   if (job == UmJob::kPrepare) preparing_ = std::exchange(pending_artifacts_, {});
   const uint64_t generation = ++generation_;
-  // The job before may take a moment to notice that it is cancelled; its successor waits for it, the event thread does
-  // not.
-  worker_ = std::thread(
-      [this, job, generation, operation = operation_, artifacts = preparing_, before = std::move(worker_)]() mutable {
-        if (before.joinable()) before.join();
-        RunJob(job, artifacts, *operation, generation);
-      });
+  StartWork([this, job, generation, operation = operation_, artifacts = preparing_] {
+    RunJob(job, artifacts, *operation, generation);
+  });
+}
+
+// The job before may take a moment to notice that it is cancelled; its successor waits for it, the event thread does
+// not.
+void UpdateManager::StartWork(std::function<void()> work) {
+  worker_ = workers_.Start([work = std::move(work), before = std::shared_ptr<Worker>(std::move(worker_))]() mutable {
+    if (before != nullptr) before->Join();
+    before.reset();
+    work();
+  });
 }
 
 void UpdateManager::RunJob(UmJob job, const std::vector<Artifact>& artifacts, JobOperation& operation,
@@ -409,8 +416,7 @@ void UpdateManager::LookAgainLater() {
 }
 
 void UpdateManager::LookAgain() {
-  worker_ = std::thread([this, generation = generation_, before = std::move(worker_)]() mutable {
-    if (before.joinable()) before.join();
+  StartWork([this, generation = generation_] {
     auto take = [this, alive = std::weak_ptr<bool>(alive_), generation, inventory = plugin_.Inventory()]() mutable {
       if (alive.expired() || generation != generation_) return;
       TakeInventory(std::move(inventory));

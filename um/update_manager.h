@@ -1,7 +1,7 @@
 // Runs one plugin by the table of um_state.h: record, worker thread, progress, answers to CM.
 //
-// The owner (runner.h) gives it commands and a way to send statuses; both on the event thread. Jobs run on a thread of
-// their own, one at a time.
+// The owner (runner.h) gives it commands and a way to send statuses; both on the event thread. Jobs run beside it, one
+// at a time.
 #ifndef TANDEM_UM_UPDATE_MANAGER_H_
 #define TANDEM_UM_UPDATE_MANAGER_H_
 
@@ -12,13 +12,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/storage/durable_record.h"
 #include "common/time/event_loop.h"
+#include "common/time/workers.h"
 #include "tandem/record/v1/record.pb.h"
 #include "um/plugin.h"
 #include "um/um_state.h"
@@ -46,9 +46,9 @@ class UpdateManager {
 
   using SendStatus = std::function<void(const updatemanager::v2::UpdateStatus& status)>;
 
-  // `loop`, `fs` and `plugin` must outlive it. Everything is called on the loop's thread.
+  // All references must outlive it. Everything is called on the loop's thread; `workers` run the plugin's long calls.
   UpdateManager(EventLoop& loop, FileSystem& fs, Plugin& plugin, UpdateManagerOptions options,
-                PrepareReader read_prepare);
+                PrepareReader read_prepare, Workers& workers = Workers::Threads());
   // Cancels the running job and waits for it.
   ~UpdateManager();
 
@@ -82,6 +82,8 @@ class UpdateManager {
   void Take(UmInput input, const std::string& error);
   absl::Status Save();
   void BeginJob(UmJob job);
+  // After whatever is running.
+  void StartWork(std::function<void()> work);
   void RunJob(UmJob job, const std::vector<Artifact>& artifacts, JobOperation& operation, uint64_t generation);
   void FinishJob(uint64_t generation, UmInput input, const std::string& error);
   void RefreshInventory();
@@ -95,6 +97,7 @@ class UpdateManager {
   Plugin& plugin_;
   const UpdateManagerOptions options_;
   const PrepareReader read_prepare_;
+  Workers& workers_;
   DurableRecord record_file_;
   record::v1::UmRecord record_;
   UmStep step_ = UmStep::kIdle;
@@ -111,7 +114,7 @@ class UpdateManager {
   SendStatus send_;
   bool send_pending_ = false;
 
-  std::thread worker_;
+  std::unique_ptr<Worker> worker_;
   // Results of an older generation are ignored.
   uint64_t generation_ = 0;
   std::shared_ptr<JobOperation> operation_;

@@ -37,32 +37,43 @@ struct ArtifactServerOptions {
   std::string token_key;
 };
 
-// Thread-safe. Threads of its own.
-class ArtifactServer {
+// Lets UMs fetch artifacts. Thread-safe.
+class ArtifactHost {
  public:
-  // INVALID_ARGUMENT: the options cannot work; without a look at the files they name.
-  static absl::Status Check(const ArtifactServerOptions& options);
-  // INVALID_ARGUMENT: the options cannot work, as TlsFiles::Open() for the files. UNAVAILABLE: cannot listen there.
-  static absl::StatusOr<std::unique_ptr<ArtifactServer>> Start(const ArtifactServerOptions& options);
   // Ends all transfers.
-  ~ArtifactServer();
-
-  ArtifactServer(const ArtifactServer&) = delete;
-  ArtifactServer& operator=(const ArtifactServer&) = delete;
+  virtual ~ArtifactHost() = default;
 
   // Lets whoever has the returned token (the same for one update) fetch these artifacts, keyed by the 32 bytes of their
   // SHA-256. Adds to what the update was allowed before. A range without a path is one that is yet to come: answered
   // with 503, so that the client tries again. Nobody is answered at all before the first call: a client that knows its
   // token from before a restart is not turned away meanwhile.
-  std::string Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts);
+  virtual std::string Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts) = 0;
 
   // The token is worth nothing from now on.
-  void Revoke(const std::string& update_id);
+  virtual void Revoke(const std::string& update_id) = 0;
 
   // The token is also taken as "Authorization: Bearer <token>" for /a/<sha256 hex>.
-  std::string UrlOf(const std::string& token, const std::string& sha256) const;
+  virtual std::string UrlOf(const std::string& token, const std::string& sha256) const = 0;
 
-  int port() const;
+  virtual int port() const = 0;
+};
+
+// Over HTTP or HTTPS. Threads of its own.
+class ArtifactServer : public ArtifactHost {
+ public:
+  // INVALID_ARGUMENT: the options cannot work; without a look at the files they name.
+  static absl::Status Check(const ArtifactServerOptions& options);
+  // INVALID_ARGUMENT: the options cannot work, as TlsFiles::Open() for the files. UNAVAILABLE: cannot listen there.
+  static absl::StatusOr<std::unique_ptr<ArtifactServer>> Start(const ArtifactServerOptions& options);
+  ~ArtifactServer() override;
+
+  ArtifactServer(const ArtifactServer&) = delete;
+  ArtifactServer& operator=(const ArtifactServer&) = delete;
+
+  std::string Allow(const std::string& update_id, const std::map<std::string, FileRange>& artifacts) override;
+  void Revoke(const std::string& update_id) override;
+  std::string UrlOf(const std::string& token, const std::string& sha256) const override;
+  int port() const override;
 
  private:
   struct Impl;

@@ -1,7 +1,6 @@
 #include "cm/artifacts/cache.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -22,7 +21,7 @@ constexpr char kPart[] = ".part";
 constexpr uint64_t kReserve = 16 << 20;
 constexpr size_t kReadSize = 1 << 20;
 // Nobody tells a waiting thread that it was cancelled.
-constexpr std::chrono::milliseconds kLookForCancel(200);
+constexpr absl::Duration kLookForCancel = absl::Milliseconds(200);
 
 bool IsDigestName(const std::string& name) {
   return name.size() == 2 * kSha256Size && absl::BytesToHexString(absl::HexStringToBytes(name)) == name;
@@ -33,8 +32,8 @@ bool IsCancelled(const StageObserver& observer) { return observer.cancelled && o
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(FileSystem& fs, Stager& stager, std::string folder,
-                                                                   uint64_t limit_bytes) {
-  auto cache = std::unique_ptr<ArtifactCache>(new ArtifactCache(fs, stager, std::move(folder), limit_bytes));
+                                                                   uint64_t limit_bytes, Workers& workers) {
+  auto cache = std::unique_ptr<ArtifactCache>(new ArtifactCache(fs, stager, std::move(folder), limit_bytes, workers));
   RETURN_IF_ERROR(fs.MakeFolders(cache->folder_));
   RETURN_IF_ERROR(cache->TakeStock());
   return cache;
@@ -148,7 +147,7 @@ absl::Status ArtifactCache::TakeTurn(const std::string& sha256, const StageObser
   if (running_.contains(sha256) && observer.activity) observer.activity("another UM's download brings it");
   while (running_.contains(sha256)) {
     if (IsCancelled(observer)) return absl::CancelledError("no longer wanted");
-    turn_ended_.wait_for(lock, kLookForCancel);
+    workers_.Wait(lock, turn_ended_, kLookForCancel);
   }
   running_[sha256] = 0;
   return absl::OkStatus();

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "common/image/stager.h"
 #include "common/storage/file_system.h"
+#include "common/time/workers.h"
 
 namespace tandem::cm {
 
@@ -27,10 +28,11 @@ namespace tandem::cm {
 class ArtifactCache {
  public:
   // Makes `folder`, and takes stock of it: complete artifacts stay, in line for eviction by name.
-  // `fs` and `stager` must outlive the cache. `limit_bytes` should hold two images: the one that is fetched, and the
+  // All references must outlive the cache. `limit_bytes` should hold two images: the one that is fetched, and the
   // one to go back to; with less an update costs what a rollback would need.
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(FileSystem& fs, Stager& stager, std::string folder,
-                                                             uint64_t limit_bytes);
+                                                             uint64_t limit_bytes,
+                                                             Workers& workers = Workers::Threads());
 
   // Blocks until the artifact is here; for worker threads. One that is already here is not fetched; one that another
   // thread fetches is waited for. What a restart found on disk is read and checked before its first use, and fetched
@@ -63,8 +65,8 @@ class ArtifactCache {
     std::list<std::string>::iterator use;
   };
 
-  ArtifactCache(FileSystem& fs, Stager& stager, std::string folder, uint64_t limit_bytes)
-      : fs_(fs), stager_(stager), folder_(std::move(folder)), limit_(limit_bytes) {}
+  ArtifactCache(FileSystem& fs, Stager& stager, std::string folder, uint64_t limit_bytes, Workers& workers)
+      : fs_(fs), stager_(stager), folder_(std::move(folder)), limit_(limit_bytes), workers_(workers) {}
 
   absl::Status TakeStock();
   bool IsPinned(const std::string& sha256) const;
@@ -88,6 +90,7 @@ class ArtifactCache {
   Stager& stager_;
   const std::string folder_;
   const uint64_t limit_;
+  Workers& workers_;
 
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;

@@ -10,13 +10,14 @@
 
 #include "absl/time/time.h"
 #include "common/net/backoff.h"
+#include "common/time/random_seed.h"
 
 namespace tandem::cm {
 
 // Not thread-safe. Messages are known by numbers that ascend as they are added.
 class SendSchedule {
  public:
-  explicit SendSchedule(BackoffOptions options) : options_(options), random_(std::random_device{}()) {}
+  explicit SendSchedule(BackoffOptions options) : options_(options), random_(static_cast<uint32_t>(RandomSeed())) {}
 
   // Due at once.
   void Add(int64_t message) { delays_.insert_or_assign(message, Delay{absl::ZeroDuration(), options_.first}); }

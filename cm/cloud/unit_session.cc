@@ -7,6 +7,7 @@
 #include "common/crypto/desired_documents.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "common/time/random_seed.h"
 
 namespace tandem::cm {
 namespace {
@@ -28,7 +29,7 @@ UnitSession::UnitSession(UnitSessionOptions options, Clock& clock, Outbox& outbo
       clock_(clock),
       outbox_(outbox),
       publisher_(publisher),
-      random_(std::random_device{}()) {}
+      random_(static_cast<uint32_t>(RandomSeed())) {}
 
 std::vector<std::string> UnitSession::Subscriptions() const {
   return {topics_.desired, topics_.wake, topics_.verdict, topics_.diagnostics_command, topics_.ack, topics_.key_sets};

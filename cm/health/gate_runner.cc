@@ -26,31 +26,30 @@ GateRule RuleOf(const release::v1::Probe& probe) {
 
 }  // namespace
 
-ProbeWorkers::ProbeWorkers(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
-}
+ProbeWorkers::ProbeWorkers(int at_once, Workers& workers) : at_once_(at_once), workers_(workers) {}
 
 ProbeWorkers::~ProbeWorkers() {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
     queue_.clear();
-    wake_.notify_all();
   }
-  for (std::thread& thread : threads_) thread.join();
+  for (Active& active : active_) active.worker->Join();
 }
 
 void ProbeWorkers::Run(std::function<void()> work) {
   std::lock_guard lock(mutex_);
   queue_.push_back(std::move(work));
-  wake_.notify_one();
+  // One that has ended needs the lock no more, so it is joined at once.
+  active_.remove_if([](const Active& active) { return active.ended; });
+  if (static_cast<int>(active_.size()) >= at_once_) return;
+  Active& active = active_.emplace_back();
+  active.worker = workers_.Start([this, &active] { Work(active); });
 }
 
-void ProbeWorkers::Work() {
+void ProbeWorkers::Work(Active& active) {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
-    if (stopped_) return;
+  while (!stopped_ && !queue_.empty()) {
     std::function<void()> work = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
@@ -58,6 +57,7 @@ void ProbeWorkers::Work() {
     work = nullptr;
     lock.lock();
   }
+  active.ended = true;
 }
 
 // Lives as long as the runner; timers and results that come later find it gone.

@@ -7,13 +7,12 @@
 #ifndef TANDEM_CM_HEALTH_GATE_RUNNER_H_
 #define TANDEM_CM_HEALTH_GATE_RUNNER_H_
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,14 +20,17 @@
 #include "cm/health/gate.h"
 #include "cm/health/probe.h"
 #include "common/time/event_loop.h"
+#include "common/time/workers.h"
 #include "tandem/release/v1/probe.pb.h"
 
 namespace tandem::cm {
 
-// A few threads that block in probes, so that the event thread does not. Thread-safe.
+// A few workers that block in probes, so that the event thread does not. None is there while nothing is to be done.
+// Thread-safe.
 class ProbeWorkers {
  public:
-  explicit ProbeWorkers(int threads);
+  // At most so many at the same time; `workers` must outlive it.
+  explicit ProbeWorkers(int at_once, Workers& workers = Workers::Threads());
   // Waits for the probes that are running, which end at their time-outs.
   ~ProbeWorkers();
 
@@ -38,13 +40,18 @@ class ProbeWorkers {
   void Run(std::function<void()> work);
 
  private:
-  void Work();
+  struct Active {
+    std::unique_ptr<Worker> worker;
+    bool ended = false;
+  };
+  void Work(Active& active);
 
+  const int at_once_;
+  Workers& workers_;
   std::mutex mutex_;
-  std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
   bool stopped_ = false;
-  std::vector<std::thread> threads_;
+  std::list<Active> active_;
 };
 
 struct GateProbeStatus {

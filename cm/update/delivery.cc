@@ -109,14 +109,14 @@ absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const
   return annotations.dump();
 }
 
-// What CM does for one UM on a thread of its own.
+// What CM does for one UM beside the event thread.
 struct ArtifactDelivery::Job {
   uint64_t number = 0;
   Recipient recipient;
   // As it was last given; the servers and the bundle are those that the worker uses.
   ArtifactSource source;
   Done done;
-  std::thread worker;
+  std::unique_ptr<Worker> worker;
   // Guards what follows.
   std::mutex mutex;
   std::condition_variable cancel_came;
@@ -135,9 +135,10 @@ struct ArtifactDelivery::Job {
     return cancelled;
   }
   // False when it was cancelled meanwhile.
-  bool Wait(absl::Duration delay) {
+  bool Wait(absl::Duration delay, Workers& workers) {
     std::unique_lock lock(mutex);
-    return !cancel_came.wait_for(lock, absl::ToChronoNanoseconds(delay), [this] { return cancelled; });
+    if (!cancelled) workers.Wait(lock, cancel_came, delay);
+    return !cancelled;
   }
   void Say(std::string text) {
     std::lock_guard lock(mutex);
@@ -146,20 +147,22 @@ struct ArtifactDelivery::Job {
 };
 
 ArtifactDelivery::ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stager, config::v1::Artifacts config,
-                                   const std::string& state_dir)
+                                   const std::string& state_dir, Workers& workers, StartHost start_host)
     : loop_(loop),
       fs_(fs),
       stager_(stager),
       config_(std::move(config)),
       cache_dir_(config_.cache_dir().empty() ? JoinPath(state_dir, "cache") : config_.cache_dir()),
+      workers_(workers),
+      start_host_(std::move(start_host)),
       server_record_(fs, JoinPath(state_dir, "artifacts.rec")) {}
 
 ArtifactDelivery::~ArtifactDelivery() {
   while (!jobs_.empty()) Retire(jobs_.begin());
-  for (auto& [number, job] : retired_) job->worker.join();
+  for (auto& [number, job] : retired_) job->worker->Join();
 }
 
-absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
+absl::StatusOr<ArtifactHost*> ArtifactDelivery::Server() {
   if (server_ != nullptr) return server_.get();
   record::v1::ArtifactServerRecord record;
   // Without it, UMs that were fetching get new URLs.
@@ -175,7 +178,7 @@ absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
   ArtifactServerOptions options = ArtifactServerOptionsFrom(config_);
   options.preferred_port = static_cast<int>(record.port());
   options.token_key = record.token_key();
-  ASSIGN_OR_RETURN(std::unique_ptr<ArtifactServer> server, Annotate(ArtifactServer::Start(options), "artifact server"));
+  ASSIGN_OR_RETURN(std::unique_ptr<ArtifactHost> server, Annotate(start_host_(options), "artifact server"));
   record.set_port(static_cast<uint32_t>(server->port()));
   // Before the first URL is given out.
   if (!bytes.ok() || record.SerializeAsString() != *bytes) {
@@ -189,7 +192,7 @@ absl::StatusOr<ArtifactServer*> ArtifactDelivery::Server() {
 absl::StatusOr<ArtifactCache*> ArtifactDelivery::Cache() {
   if (cache_ != nullptr) return cache_.get();
   const uint64_t limit = config_.cache_limit_bytes() == 0 ? kDefaultCacheLimit : config_.cache_limit_bytes();
-  ASSIGN_OR_RETURN(cache_, Annotate(ArtifactCache::Open(fs_, stager_, cache_dir_, limit), "artifact cache"));
+  ASSIGN_OR_RETURN(cache_, Annotate(ArtifactCache::Open(fs_, stager_, cache_dir_, limit, workers_), "artifact cache"));
   cache_->Keep(kept_);
   return cache_.get();
 }
@@ -222,7 +225,7 @@ void ArtifactDelivery::Resume(const std::string& update_id, const std::vector<Re
   }
   if (to_come.empty()) return;
   to_come_[update_id] = std::move(to_come);
-  if (const absl::StatusOr<ArtifactServer*> server = Server(); server.ok()) {
+  if (const absl::StatusOr<ArtifactHost*> server = Server(); server.ok()) {
     (*server)->Allow(update_id, to_come_[update_id]);
   } else {
     LogWarning("UMs that fetch from CM cannot go on yet", {{"error", ToPersonText(server.status())}});
@@ -281,8 +284,8 @@ void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recip
     (*cache)->Pin(pin, pinned);
     pins_[update_id].insert(pin);
   }
-  job->worker = std::thread([this, alive = std::weak_ptr<bool>(alive_), key, recipient, source, cache, job = job.get(),
-                             number = job->number] {
+  job->worker = workers_.Start([this, alive = std::weak_ptr<bool>(alive_), key, recipient, source, cache,
+                                job = job.get(), number = job->number] {
     absl::StatusOr<LocatedArtifacts> located = Locate(*job, recipient, source, cache);
     loop_.Post([this, alive, key, number, located = std::move(located)] {
       if (!alive.expired()) Finish(key, number, located);
@@ -292,20 +295,21 @@ void ArtifactDelivery::LocateThenServe(const std::string& update_id, const Recip
 
 void ArtifactDelivery::Retire(Jobs::iterator job) {
   job->second->Cancel();
-  if (job->second->worker.joinable()) retired_[job->second->number] = std::move(job->second);
+  if (job->second->worker != nullptr) retired_[job->second->number] = std::move(job->second);
   jobs_.erase(job);
 }
 
 void ArtifactDelivery::Finish(const JobKey& key, uint64_t number, const absl::StatusOr<LocatedArtifacts>& located) {
   if (const auto retired = retired_.find(number); retired != retired_.end()) {
-    retired->second->worker.join();
+    retired->second->worker->Join();
     retired_.erase(retired);
     return;
   }
   const auto found = jobs_.find(key);
   if (found == jobs_.end() || found->second->number != number) return;
   Job& job = *found->second;
-  if (job.worker.joinable()) job.worker.join();
+  if (job.worker != nullptr) job.worker->Join();
+  job.worker = nullptr;
   absl::StatusOr<umv2::PrepareUpdate> prepare =
       located.ok() ? Serve(key.first, job.recipient, job.source, *located) : located.status();
   // Such as a port that somebody still holds.
@@ -331,7 +335,7 @@ absl::StatusOr<ArtifactDelivery::LocatedArtifacts> ArtifactDelivery::Locate(
     const absl::Duration delay = backoff.Next();
     job.Say(absl::StrCat("CM tries again in ", absl::FormatDuration(absl::Trunc(delay, absl::Milliseconds(100))), ": ",
                          ToPersonText(located.status())));
-    if (!job.Wait(delay)) return absl::CancelledError("no longer wanted");
+    if (!job.Wait(delay, workers_)) return absl::CancelledError("no longer wanted");
   }
 }
 
@@ -392,7 +396,7 @@ absl::Status ArtifactDelivery::FetchIntoCache(Job& job, const Target& target, co
 absl::StatusOr<umv2::PrepareUpdate> ArtifactDelivery::Serve(const std::string& update_id, const Recipient& recipient,
                                                             const ArtifactSource& source,
                                                             const LocatedArtifacts& located) {
-  ASSIGN_OR_RETURN(ArtifactServer * server, Server());
+  ASSIGN_OR_RETURN(ArtifactHost * server, Server());
   umv2::PrepareUpdate prepare;
   for (const Target& target : recipient.participant.targets) {
     umv2::PrepareComponentInfo& info = *prepare.add_components();

@@ -13,7 +13,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,6 +23,7 @@
 #include "common/crypto/desired_documents.h"
 #include "common/storage/durable_record.h"
 #include "common/time/event_loop.h"
+#include "common/time/workers.h"
 #include "tandem/config/v1/cm.pb.h"
 #include "updatemanager/v2/updatemanager.pb.h"
 
@@ -59,10 +59,13 @@ class ArtifactDelivery {
   using Done = std::function<void(absl::StatusOr<updatemanager::v2::PrepareUpdate>)>;
   using Failed = std::function<void(const std::string& node_id, const absl::Status& why)>;
 
-  // `loop`, `fs` and `stager` must outlive it. The cache is opened and the server started at first need. What makes
-  // URLs lasting is kept in {state_dir}/artifacts.rec.
+  using StartHost = std::function<absl::StatusOr<std::unique_ptr<ArtifactHost>>(const ArtifactServerOptions& options)>;
+
+  // All references must outlive it. The cache is opened and the server started at first need. What makes URLs lasting
+  // is kept in {state_dir}/artifacts.rec. Downloads run on `workers`.
   ArtifactDelivery(EventLoop& loop, FileSystem& fs, Stager& stager, config::v1::Artifacts config,
-                   const std::string& state_dir);
+                   const std::string& state_dir, Workers& workers = Workers::Threads(),
+                   StartHost start_host = ArtifactServer::Start);
   // Cancels running downloads and waits for them.
   ~ArtifactDelivery();
 
@@ -105,15 +108,15 @@ class ArtifactDelivery {
   // By SHA-256.
   using LocatedArtifacts = std::map<std::string, Located>;
 
-  absl::StatusOr<ArtifactServer*> Server();
+  absl::StatusOr<ArtifactHost*> Server();
   absl::StatusOr<ArtifactCache*> Cache();
   absl::StatusOr<updatemanager::v2::PrepareUpdate> FromServers(const Participant& participant,
                                                                const ArtifactSource& source) const;
   void LocateThenServe(const std::string& update_id, const Recipient& recipient, const ArtifactSource& source,
                        Done done);
-  // It answers nobody any more; its thread is joined when it has ended by itself.
+  // It answers nobody any more; its work is joined when it has ended by itself.
   void Retire(Jobs::iterator job);
-  // On the job's thread.
+  // As the job's work.
   absl::StatusOr<LocatedArtifacts> Locate(Job& job, const Recipient& recipient, const ArtifactSource& source,
                                           const absl::StatusOr<ArtifactCache*>& cache) const;
   absl::StatusOr<LocatedArtifacts> LocateOnce(Job& job, const Recipient& recipient, const ArtifactSource& source,
@@ -129,13 +132,15 @@ class ArtifactDelivery {
   Stager& stager_;
   const config::v1::Artifacts config_;
   const std::string cache_dir_;
+  Workers& workers_;
+  const StartHost start_host_;
   DurableRecord server_record_;
   std::unique_ptr<ArtifactCache> cache_;
-  std::unique_ptr<ArtifactServer> server_;
+  std::unique_ptr<ArtifactHost> server_;
   // What UMs of an update that goes on may ask for already, for when the server starts.
   std::map<std::string, std::map<std::string, FileRange>> to_come_;
   Jobs jobs_;
-  // Cancelled, but their threads still run; by number.
+  // Cancelled, but their work goes on; by number.
   std::map<uint64_t, std::unique_ptr<Job>> retired_;
   uint64_t last_job_ = 0;
   // Names under which artifacts are pinned in the cache, by update.

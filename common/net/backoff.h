@@ -6,6 +6,7 @@
 #include <random>
 
 #include "absl/time/time.h"
+#include "common/time/random_seed.h"
 
 namespace tandem {
 
@@ -18,7 +19,7 @@ struct BackoffOptions {
 // Not thread-safe.
 class Backoff {
  public:
-  explicit Backoff(BackoffOptions options = {}, uint64_t seed = std::random_device{}())
+  explicit Backoff(BackoffOptions options = {}, uint64_t seed = RandomSeed())
       : options_(options), ceiling_(options.first), random_(seed) {}
 
   // Between half of the current ceiling and all of it; then the ceiling grows.

@@ -56,6 +56,10 @@ class FakeFileSystem : public FileSystem {
   uint64_t calls() const;
   // The n-th changing call from now (1: the next) fails with `status`; a write may have left half of its data.
   void FailCall(uint64_t n, absl::Status status);
+  // No call that was to fail by FailCall() does.
+  void ForgetFailures();
+  // From the n-th changing call from now on (1: the next) all of them fail with `status`, until it is OK.
+  void FailCallsFrom(uint64_t n, absl::Status status);
   // Power goes in the middle of the n-th changing call from now, which may be done, half done or not done; it and every
   // call after it, reads too, fail with INTERNAL until Reboot(). `seed` decides what survives.
   void CutPowerAtCall(uint64_t n, uint64_t seed);
@@ -126,6 +130,8 @@ class FakeFileSystem : public FileSystem {
   bool power_lost_ = false;
   std::optional<uint64_t> capacity_;
   std::map<uint64_t, absl::Status> failures_;
+  uint64_t failing_from_ = 0;
+  absl::Status failing_;
   std::optional<uint64_t> cut_at_;
   uint64_t cut_seed_ = 0;
   std::function<void(std::string_view, const std::string&)> observer_;

@@ -78,6 +78,17 @@ void FakeFileSystem::FailCall(uint64_t n, absl::Status status) {
   failures_[calls_ + n] = std::move(status);
 }
 
+void FakeFileSystem::ForgetFailures() {
+  std::lock_guard lock(mutex_);
+  failures_.clear();
+}
+
+void FakeFileSystem::FailCallsFrom(uint64_t n, absl::Status status) {
+  std::lock_guard lock(mutex_);
+  failing_from_ = calls_ + n;
+  failing_ = std::move(status);
+}
+
 void FakeFileSystem::CutPowerAtCall(uint64_t n, uint64_t seed) {
   std::lock_guard lock(mutex_);
   cut_at_ = calls_ + n;
@@ -99,6 +110,7 @@ void FakeFileSystem::Reboot() {
   power_lost_ = false;
   cut_at_.reset();
   failures_.clear();
+  failing_ = absl::OkStatus();
   ++boots_;
 }
 
@@ -123,6 +135,10 @@ absl::Status FakeFileSystem::BeginCall(std::string_view call, const std::string&
   if (const auto failure = failures_.find(calls_); failure != failures_.end()) {
     if (half && call == "write") half(true);
     return Annotate(failure->second, absl::StrCat(absl::string_view(call.data(), call.size()), " ", path));
+  }
+  if (!failing_.ok() && calls_ >= failing_from_) {
+    if (half && call == "write") half(true);
+    return Annotate(failing_, absl::StrCat(absl::string_view(call.data(), call.size()), " ", path));
   }
   return absl::OkStatus();
 }
