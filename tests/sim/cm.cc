@@ -42,6 +42,8 @@ absl::Status Cm::Open() {
   ASSIGN_OR_RETURN(cm::TrustStore trust,
                    cm::TrustStore::Load(*fs_, JoinPath(kState, "trust.rec"), kKeySetFile, kNameSpace));
   trust_.emplace(std::move(trust));
+  ASSIGN_OR_RETURN(cm::DesiredStore desired, cm::DesiredStore::Load(*fs_, kState, config_.hardware()));
+  desired_.emplace(std::move(desired));
   registry_ =
       std::make_unique<cm::UmRegistry>(std::vector<config::v1::Node>(config_.nodes().begin(), config_.nodes().end()));
   delivery_ = std::make_unique<cm::ArtifactDelivery>(
@@ -69,6 +71,7 @@ absl::Status Cm::Open() {
       .fs = *fs_,
       .config = config_,
       .trust = *trust_,
+      .desired = *desired_,
       .ums = *registry_,
       .delivery = *delivery_,
       .history = history_,
@@ -84,12 +87,13 @@ absl::Status Cm::Open() {
        .lost = [this](const cm::UmInfo& um) { coordinator_->OnUmLost(um); },
        .refused = [this](const std::string& node_id,
                          const absl::Status& why) { coordinator_->OnUmRefused(node_id, why); }});
-  KeepFeeding();
   RETURN_IF_ERROR(link_->Start(
-      {.desired = [this](const cm::DesiredDocuments& documents) { coordinator_->OnDesired(documents); },
+      {.desired = [this](const DesiredEnvelopes& documents) { coordinator_->OnDesired(documents); },
        .verdict = [this](const std::string& envelope) { coordinator_->OnVerdict(envelope); },
        .key_sets = [this](const std::vector<std::string>& key_sets) { coordinator_->OnKeySets(key_sets); }}));
-  return coordinator_->Recover();
+  RETURN_IF_ERROR(coordinator_->Recover());
+  KeepFeeding();
+  return absl::OkStatus();
 }
 
 void Cm::KeepFeeding() {
@@ -106,6 +110,7 @@ void Cm::Close() {
   link_.reset();
   delivery_.reset();
   registry_.reset();
+  desired_.reset();
   trust_.reset();
   stager_.reset();
   fetcher_.reset();

@@ -87,6 +87,7 @@ class Cm : public Process {
   std::unique_ptr<NetworkFetcher> fetcher_;
   std::unique_ptr<Stager> stager_;
   std::optional<cm::TrustStore> trust_;
+  std::optional<cm::DesiredStore> desired_;
   std::unique_ptr<cm::UmRegistry> registry_;
   std::unique_ptr<cm::ArtifactDelivery> delivery_;
   std::unique_ptr<CloudLink> link_;

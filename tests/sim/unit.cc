@@ -182,15 +182,15 @@ void Unit::BeginByPeople(const Trouble& trouble) {
     case Kind::kRedeliver:
       return cloud_.Redeliver();
     case Kind::kAbort:
-      if (coordinator != nullptr) (void)coordinator->Abort("enough");
+      if (coordinator != nullptr) (void)coordinator->orders().Abort("enough");
       return;
     case Kind::kApprove:
-      if (coordinator != nullptr) (void)coordinator->Approve("go");
+      if (coordinator != nullptr) (void)coordinator->orders().Approve("go");
       return;
     case Kind::kPause:
-      if (coordinator != nullptr) (void)coordinator->Pause("wait");
+      if (coordinator != nullptr) (void)coordinator->orders().Pause("wait");
       world_.After(trouble.lasts, [this] {
-        if (cm_->coordinator() != nullptr) (void)cm_->coordinator()->Resume("go on");
+        if (cm_->coordinator() != nullptr) (void)cm_->coordinator()->orders().Resume("go on");
       });
       return;
     default:
