@@ -91,6 +91,8 @@ struct Campaign {
   bool needs_standstill = false;
   // A part truly cannot come back, so that the unit may wait for a person.
   bool may_need_service = false;
+  // Of Known: what is no problem, because it is known to be broken.
+  uint32_t tolerates = 0;
 };
 
 struct CampaignResult {

@@ -219,10 +219,10 @@ void Um::Connect() {
               [this, cm_life](const std::shared_ptr<Stream>& stream) {
                 if (cm_life == cm_->life() && cm_->up()) cm_->OnClosed(stream);
               },
-          .cm_sends = [this](const updatemanager::v2::CMMessages& message) { cm_->OnSend(*this, message); }});
+          .cm_sends = [this](const updatemanager::v2::CMMessages& message) { return cm_->OnSend(*this, message); }});
   cm_->Opened(stream_);
-  manager_->Connected([stream = stream_](const updatemanager::v2::UpdateStatus& status) {
-    if (stream->open()) stream->SendStatus(status);
+  manager_->Connected([this, stream = stream_](const updatemanager::v2::UpdateStatus& status) {
+    if (stream->open() && CanAct()) stream->SendStatus(status);
   });
 }
 
