@@ -57,6 +57,8 @@ struct Trouble {
     kRedeliver,
     kNoVerdict,
     kBadVerdict,
+    // No trouble: by now the cloud's last word on assignment `count` must be `text`.
+    kExpect,
     // Nothing happens, but the end of it is waited for.
     kWait,
   };

@@ -26,7 +26,7 @@ class SimPlugin : public um::Plugin {
 
   absl::StatusOr<std::vector<um::InstalledComponent>> Inventory() override {
     ASSIGN_OR_RETURN(std::vector<um::InstalledComponent> inventory, um_.real_->Inventory());
-    if (um_.world_.now() < um_.hidden_until_) return std::vector<um::InstalledComponent>();
+    if (um_.world_.now() < um_.hidden_until_) return absl::UnavailableError("the device does not answer");
     for (um::InstalledComponent& installed : inventory) {
       installed.id = um_.component();
       installed.type = um_.component() + "-type";
