@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -107,7 +110,38 @@ absl::StatusOr<KeyAlgorithm> ParseKeyAlgorithm(std::string_view name) {
 PublicKey::PublicKey(std::shared_ptr<evp_pkey_st> key, KeyAlgorithm algorithm, std::string der)
     : key_(std::move(key)), algorithm_(algorithm), der_(std::move(der)), keyid_(HexEncode(Sha256(der_))) {}
 
+namespace {
+
+// A unit decodes the same few keys for every document that it checks, and decoding costs as much as checking.
+class KnownKeys {
+ public:
+  std::optional<PublicKey> Find(const std::string& der) {
+    std::lock_guard lock(mutex_);
+    const auto known = keys_.find(der);
+    return known == keys_.end() ? std::nullopt : std::make_optional(known->second);
+  }
+  void Add(const PublicKey& key) {
+    std::lock_guard lock(mutex_);
+    if (keys_.size() >= kMost) keys_.clear();
+    keys_.emplace(key.der(), key);
+  }
+
+ private:
+  static constexpr size_t kMost = 64;
+  std::mutex mutex_;
+  // By their canonical encoding.
+  std::map<std::string, PublicKey> keys_;
+};
+
+KnownKeys& Known() {
+  static KnownKeys* const known = new KnownKeys;
+  return *known;
+}
+
+}  // namespace
+
 absl::StatusOr<PublicKey> PublicKey::FromDer(std::string_view der) {
+  if (std::optional<PublicKey> known = Known().Find(std::string(der)); known.has_value()) return *std::move(known);
   if (der.size() != kEd25519DerSize && der.size() != kP256DerSize) {
     return absl::InvalidArgumentError(
         absl::StrCat("a public key of ", der.size(), " bytes DER is neither Ed25519 (44) nor uncompressed P-256 (91)"));
@@ -118,7 +152,9 @@ absl::StatusOr<PublicKey> PublicKey::FromDer(std::string_view der) {
   ASSIGN_OR_RETURN(const KeyAlgorithm algorithm, AlgorithmOf(key.get()));
   ASSIGN_OR_RETURN(std::string canonical, DerOf(key.get()));
   if (canonical != der) return absl::InvalidArgumentError("the public key is not in its canonical DER encoding");
-  return PublicKey(std::move(key), algorithm, std::move(canonical));
+  PublicKey decoded(std::move(key), algorithm, std::move(canonical));
+  Known().Add(decoded);
+  return decoded;
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromPem(std::string_view pem) {

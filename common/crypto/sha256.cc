@@ -8,8 +8,18 @@
 
 namespace tandem {
 
+namespace {
+
+// OpenSSL looks an algorithm up anew for each digest unless it is fetched once, which costs more than a small digest.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return algorithm;
+}
+
+}  // namespace
+
 struct Sha256Stream::Context {
-  Context() : evp(EVP_MD_CTX_new()) { EVP_DigestInit_ex(evp, EVP_sha256(), nullptr); }
+  Context() : evp(EVP_MD_CTX_new()) { EVP_DigestInit_ex(evp, Algorithm(), nullptr); }
   ~Context() { EVP_MD_CTX_free(evp); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -26,14 +36,14 @@ void Sha256Stream::Update(std::string_view data) { EVP_DigestUpdate(context_->ev
 std::string Sha256Stream::Finish() {
   std::string digest(kSha256Size, '\0');
   EVP_DigestFinal_ex(context_->evp, reinterpret_cast<unsigned char*>(digest.data()), nullptr);
-  EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr);
+  EVP_DigestInit_ex(context_->evp, Algorithm(), nullptr);
   return digest;
 }
 
 std::string Sha256(std::string_view data) {
-  Sha256Stream stream;
-  stream.Update(data);
-  return stream.Finish();
+  std::string digest(kSha256Size, '\0');
+  EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr, Algorithm(), nullptr);
+  return digest;
 }
 
 std::string HexEncode(std::string_view bytes) {

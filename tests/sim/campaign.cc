@@ -175,7 +175,7 @@ const uint32_t kKnownNow = 0xffffffff;
 
 Campaign MakeCampaign(uint64_t seed, uint32_t without) {
   Dice dice(seed, without);
-  Campaign campaign{.seed = seed};
+  Campaign campaign{.seed = seed, .tolerates = without};
   AddNodes(dice, campaign);
   AddAssignments(dice, campaign);
   campaign.rollback_window = dice.Chance(0.5) ? absl::Seconds(20) : absl::Minutes(10);

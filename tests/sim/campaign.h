@@ -57,6 +57,8 @@ struct Trouble {
     kRedeliver,
     kNoVerdict,
     kBadVerdict,
+    // No trouble: by now the cloud's last word on assignment `count` must be `text`.
+    kExpect,
     // Nothing happens, but the end of it is waited for.
     kWait,
   };
@@ -91,6 +93,8 @@ struct Campaign {
   bool needs_standstill = false;
   // A part truly cannot come back, so that the unit may wait for a person.
   bool may_need_service = false;
+  // Of Known: what is no problem, because it is known to be broken.
+  uint32_t tolerates = 0;
 };
 
 struct CampaignResult {

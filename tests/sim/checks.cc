@@ -56,7 +56,7 @@ void Checks::OnSend(Um& to, const updatemanager::v2::CMMessages& message) {
       if (!at_rest && decision == kCommit) unit_.Problem(absl::StrCat("Revert for ", to.name(), " after COMMIT"));
       return;
     case updatemanager::v2::CMMessages::kPrepareUpdate:
-      if (!at_rest && decision == kAbort && !update.compensating) {
+      if (!at_rest && decision == kAbort && !update.compensating && (unit_.campaign().tolerates & kKnownAbort) == 0) {
         unit_.Problem(absl::StrCat("Prepare for ", to.name(), " after ABORT"));
       }
       return;

@@ -14,18 +14,19 @@
 
 namespace tandem::sim {
 
-class CloudLink : public cm::CloudBridge, public CloudClient {
+class CloudLink : public cm::CloudBridge, public CloudClient, private MqttPublisher {
  public:
   // `can_write`: whether the disk takes what is queued.
   CloudLink(EventLoop& loop, Clock& clock, Cloud& cloud, cm::Outbox& outbox, uint64_t epoch,
-            std::function<absl::Status()> can_write)
+            std::function<absl::Status()> can_write, std::function<bool()> can_act)
       : loop_(loop),
         clock_(clock),
         cloud_(cloud),
         outbox_(outbox),
         can_write_(std::move(can_write)),
+        can_act_(std::move(can_act)),
         session_({.unit_id = kUnitId, .name_space = kNameSpace, .boot_id = "boot", .epoch = epoch}, clock, outbox,
-                 cloud) {}
+                 *this) {}
   ~CloudLink() override { cloud_.SetClient(nullptr); }
 
   absl::Status Start(cm::CloudCallbacks callbacks) override {
@@ -74,6 +75,10 @@ class CloudLink : public cm::CloudBridge, public CloudClient {
   }
 
  private:
+  absl::Status Publish(const MqttMessage& message) override {
+    return can_act_() ? cloud_.Publish(message) : absl::UnavailableError("CM has ended");
+  }
+
   template <typename F>
   absl::Status Queue(F f) {
     if (absl::Status writable = can_write_(); !writable.ok()) return writable;
@@ -102,6 +107,7 @@ class CloudLink : public cm::CloudBridge, public CloudClient {
   Cloud& cloud_;
   cm::Outbox& outbox_;
   const std::function<absl::Status()> can_write_;
+  const std::function<bool()> can_act_;
   cm::UnitSession session_;
   std::optional<EventLoop::TimerId> timer_;
 };

@@ -54,8 +54,9 @@ absl::Status Cm::Open() {
   ASSIGN_OR_RETURN(const uint64_t epoch,
                    cm::NextEpoch(*fs_, JoinPath(kState, "epoch.rec"), outbox_.newest_epoch(), clock.Now()));
   outbox_.ResetDelays();
-  link_ = std::make_unique<CloudLink>(*loop_, clock, cloud_, outbox_, epoch,
-                                      [this] { return fs_->WriteFileAtomically("/state/cm/outbox", ""); });
+  link_ = std::make_unique<CloudLink>(
+      *loop_, clock, cloud_, outbox_, epoch, [this] { return fs_->WriteFileAtomically("/state/cm/outbox", ""); },
+      [this] { return CanAct(); });
   probe_workers_ = std::make_unique<cm::ProbeWorkers>(4, *workers_);
   const cm::ProbeContext probes{
       .clock = &clock,

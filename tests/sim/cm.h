@@ -65,7 +65,10 @@ class Cm : public Process {
   void OnClosed(const std::shared_ptr<Stream>& stream);
   // A stream that breaks when this process ends.
   void Opened(const std::shared_ptr<Stream>& stream) { streams_.push_back(stream); }
-  void OnSend(Um& um, const updatemanager::v2::CMMessages& message) { hooks_.sends(um, message); }
+  bool OnSend(Um& um, const updatemanager::v2::CMMessages& message) {
+    if (CanAct()) hooks_.sends(um, message);
+    return CanAct();
+  }
 
  protected:
   absl::Status Open() override;

@@ -22,6 +22,8 @@ Process::Process(World& world, Computer& computer, std::string name)
 
 Process::~Process() = default;
 
+bool Process::CanAct() const { return up() && fs_->alive() && !computer_.fs().power_lost(); }
+
 void Process::Start() {
   if (up() || !computer_.on()) return;
   if (world_.now() < held_until_) {

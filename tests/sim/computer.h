@@ -31,6 +31,8 @@ class Process {
   // Counts the starts.
   uint64_t life() const { return life_; }
   ProcessFs& fs() { return *fs_; }
+  // Still able to do anything: not killed, nor without power, in the middle of what it does now.
+  bool CanAct() const;
 
   void Start();
   // kill -9. Not from inside of its own work: see End().

@@ -73,6 +73,8 @@ std::string What(const Trouble& trouble) {
       return "the fleet gives no verdict";
     case Kind::kBadVerdict:
       return "the fleet's verdict is bad";
+    case Kind::kExpect:
+      return absl::StrCat("assignment ", trouble.count, " should be ", trouble.text, " by now");
     case Kind::kWait:
       return absl::StrCat("nothing", lasts);
   }

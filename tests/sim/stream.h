@@ -21,8 +21,8 @@ class Stream : public cm::UmStream, public std::enable_shared_from_this<Stream> 
     std::function<void(const std::shared_ptr<Stream>& stream, const updatemanager::v2::UpdateStatus& status)>
         cm_receives;
     std::function<void(const std::shared_ptr<Stream>& stream)> cm_loses;
-    // CM hands a command over, before anything is known of its arrival.
-    std::function<void(const updatemanager::v2::CMMessages& message)> cm_sends;
+    // CM hands a command over, before anything is known of its arrival. False: CM has just ended.
+    std::function<bool(const updatemanager::v2::CMMessages& message)> cm_sends;
   };
 
   Stream(World& world, Ends ends) : world_(world), ends_(std::move(ends)) {}
@@ -39,8 +39,7 @@ class Stream : public cm::UmStream, public std::enable_shared_from_this<Stream> 
   }
 
   void Send(const updatemanager::v2::CMMessages& message) override {
-    if (!open_) return;
-    ends_.cm_sends(message);
+    if (!open_ || !ends_.cm_sends(message)) return;
     Later([bytes = message.SerializeAsString()](Stream& stream) {
       updatemanager::v2::CMMessages parsed;
       if (!parsed.ParseFromString(bytes)) return stream.Break();

@@ -26,7 +26,7 @@ class SimPlugin : public um::Plugin {
 
   absl::StatusOr<std::vector<um::InstalledComponent>> Inventory() override {
     ASSIGN_OR_RETURN(std::vector<um::InstalledComponent> inventory, um_.real_->Inventory());
-    if (um_.world_.now() < um_.hidden_until_) return std::vector<um::InstalledComponent>();
+    if (um_.world_.now() < um_.hidden_until_) return absl::UnavailableError("the device does not answer");
     for (um::InstalledComponent& installed : inventory) {
       installed.id = um_.component();
       installed.type = um_.component() + "-type";
@@ -219,10 +219,10 @@ void Um::Connect() {
               [this, cm_life](const std::shared_ptr<Stream>& stream) {
                 if (cm_life == cm_->life() && cm_->up()) cm_->OnClosed(stream);
               },
-          .cm_sends = [this](const updatemanager::v2::CMMessages& message) { cm_->OnSend(*this, message); }});
+          .cm_sends = [this](const updatemanager::v2::CMMessages& message) { return cm_->OnSend(*this, message); }});
   cm_->Opened(stream_);
-  manager_->Connected([stream = stream_](const updatemanager::v2::UpdateStatus& status) {
-    if (stream->open()) stream->SendStatus(status);
+  manager_->Connected([this, stream = stream_](const updatemanager::v2::UpdateStatus& status) {
+    if (stream->open() && CanAct()) stream->SendStatus(status);
   });
 }
 

@@ -167,6 +167,14 @@ void Unit::Begin(const Trouble& trouble) {
     case Kind::kPause:
     case Kind::kApprove:
       return BeginByPeople(trouble);
+    case Kind::kExpect: {
+      const std::string word = cloud_.LastWord(trouble.count, 1, nullptr);
+      if (word != trouble.text) {
+        Problem(
+            absl::StrCat("assignment ", trouble.count, " is ", word, ", not ", trouble.text, ", in phase ", phase_));
+      }
+      return;
+    }
     case Kind::kWait:
       return;
     default:

@@ -86,9 +86,9 @@ class SimWorkers::JobWorker : public Worker {
   ~JobWorker() override { JobWorker::Join(); }
 
   void Join() override {
-    const bool may_wait = Fiber::Current() != nullptr && !job_->hurries;
     for (int resumes = 0; !job_->fiber.done(); ++resumes) {
       if (resumes > kMostResumes) std::abort();
+      const bool may_wait = Fiber::Current() != nullptr && !job_->hurries;
       may_wait ? Sleep(absl::Milliseconds(5)) : job_->Resume();
     }
   }
