@@ -17,7 +17,6 @@ namespace {
 constexpr uint32_t kFormat = 1;
 // Enough to go back through years of releases; keeps the record small.
 constexpr int kMaxCommitted = 64;
-constexpr absl::Duration kTimeStep = absl::Hours(1);
 
 absl::Time LatestTime(const record::v1::TrustRecord& record) {
   return record.has_latest_time() ? ExpiryOf(true, record.latest_time()) : absl::InfinitePast();
@@ -144,12 +143,5 @@ absl::Status TrustStore::RaiseFloors(const std::map<std::string, uint64_t>& secu
 }
 
 absl::Time TrustStore::TrustedNow(absl::Time rtc) const { return std::max({rtc, LatestTime(record_), BuildTime()}); }
-
-absl::Status TrustStore::RememberTime(absl::Time now) {
-  if (now < LatestTime(record_) + kTimeStep) return absl::OkStatus();
-  record::v1::TrustRecord next = record_;
-  SetLatestTime(next, now);
-  return Save(next);
-}
 
 }  // namespace tandem::cm

@@ -42,9 +42,9 @@ class TrustStore {
   // At Seal: floors rise, never fall.
   absl::Status RaiseFloors(const std::map<std::string, uint64_t>& security_versions);
 
-  // The clock rule: max(RTC, last persisted, build time, verified issued_at). Persisted at most once an hour.
+  // The clock rule: max(RTC, newest verified issue time, build time). Only verified times are persisted: a clock that
+  // is wrong for a while must expire nothing for good.
   absl::Time TrustedNow(absl::Time rtc) const;
-  absl::Status RememberTime(absl::Time now);
 
  private:
   TrustStore(FileSystem& fs, const std::string& path) : file_(fs, path) {}

@@ -16,6 +16,7 @@ namespace tandem::cm {
 namespace {
 
 constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr absl::Duration kLongestTick = absl::Seconds(10);
 constexpr absl::Duration kDurabilityRetry = absl::Seconds(2);
 
 }  // namespace
@@ -23,7 +24,7 @@ constexpr absl::Duration kDurabilityRetry = absl::Seconds(2);
 Coordinator::Coordinator(CoordinatorParts parts)
     : parts_(std::move(parts)),
       limits_(LimitsOf(parts_.config.budgets())),
-      journal_(parts_.fs, parts_.config.state_dir(), parts_.desired, parts_.trust),
+      journal_(parts_.fs, parts_.clock, parts_.config.state_dir(), parts_.boot_id, parts_.desired, parts_.trust),
       reporter_({.clock = parts_.clock,
                  .config = parts_.config,
                  .ums = parts_.ums,
@@ -200,6 +201,8 @@ void Coordinator::GoOn() {
   // Whatever was observed before is gone; the gate and the readiness checks start afresh.
   update_.gate_passed = false;
   EnterPhase();
+  // CM may not live until its first tick, again and again.
+  Handle(TickEvent(absl::ZeroDuration()));
   if (documents() == nullptr) {
     Handle(UnitEvent(Event::Kind::kAbort, "the documents of the running update cannot be read; see the log"));
   }
@@ -285,7 +288,8 @@ void Coordinator::KeepTicking() {
 }
 
 void Coordinator::Tick() {
-  const absl::Duration elapsed = parts_.clock.Monotonic() - last_tick_;
+  // In a longer pause the unit was asleep, or CM was: nobody had a chance to do anything.
+  const absl::Duration elapsed = std::min(parts_.clock.Monotonic() - last_tick_, kLongestTick);
   intake_.Tick();
   Handle(TickEvent(elapsed + uncounted_));
   gates_.Tick();

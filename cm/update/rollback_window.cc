@@ -57,7 +57,6 @@ void RollbackWindow::MaybeSeal(bool next_update_begins) {
   }
   parts_.delivery.Keep(parts_.desired.ArtifactsToKeep());
   SealUms();
-  parts_.trust.RememberTime(parts_.clock.Now()).IgnoreError();
 }
 
 void RollbackWindow::SealUms() {

@@ -25,27 +25,44 @@ std::string DurableBytes(UnitUpdate update) {
   return ToRecord(update).SerializeAsString();
 }
 
-absl::StatusOr<UnitUpdate> Parse(const std::string& bytes, const std::string& path) {
-  record::v1::UnitUpdateRecord record;
-  if (!record.ParseFromString(bytes)) return absl::DataLossError(absl::StrCat(path, " does not parse"));
-  return Annotate(FromRecord(record), path);
-}
-
 }  // namespace
 
 bool HasFinished(const Step& step) {
   return std::ranges::any_of(step.actions, [](const Action& a) { return a.kind == Action::Kind::kFinished; });
 }
 
-UpdateJournal::UpdateJournal(FileSystem& fs, const std::string& state_dir, DesiredStore& desired, TrustStore& trust)
-    : file_(fs, JoinPath(state_dir, "update.rec")), desired_(desired), trust_(trust) {}
+UpdateJournal::UpdateJournal(FileSystem& fs, Clock& clock, const std::string& state_dir, std::string boot_id,
+                             DesiredStore& desired, TrustStore& trust)
+    : file_(fs, JoinPath(state_dir, "update.rec")),
+      clock_(clock),
+      boot_id_(std::move(boot_id)),
+      desired_(desired),
+      trust_(trust) {}
+
+absl::StatusOr<UnitUpdate> UpdateJournal::Parse(const std::string& bytes) const {
+  record::v1::UnitUpdateRecord record;
+  if (!record.ParseFromString(bytes)) return absl::DataLossError(absl::StrCat(file_.path(), " does not parse"));
+  ASSIGN_OR_RETURN(UnitUpdate update, Annotate(FromRecord(record), file_.path()));
+  const absl::Duration away = clock_.Monotonic() - absl::Milliseconds(record.written_at_ms());
+  if (update.trial_running && record.boot_id() == boot_id_) {
+    update.trial_elapsed += std::max(away, absl::ZeroDuration());
+  }
+  return update;
+}
+
+absl::Status UpdateJournal::Write(const UnitUpdate& update) {
+  record::v1::UnitUpdateRecord record = ToRecord(update);
+  record.set_boot_id(boot_id_);
+  record.set_written_at_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(clock_.Monotonic())));
+  return file_.Write(record.SerializeAsString());
+}
 
 absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
   Loaded loaded;
   absl::StatusOr<std::string> bytes = file_.Read();
   if (absl::IsNotFound(bytes.status())) return loaded;
   if (bytes.ok()) {
-    absl::StatusOr<UnitUpdate> update = Parse(*bytes, file_.path());
+    absl::StatusOr<UnitUpdate> update = Parse(*bytes);
     if (!absl::IsDataLoss(update.status())) {
       ASSIGN_OR_RETURN(loaded.update, std::move(update));
       return loaded;
@@ -57,7 +74,7 @@ absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
   bytes = file_.ReadPrevious();
   if (!bytes.ok() && !absl::IsNotFound(bytes.status()) && !absl::IsDataLoss(bytes.status())) return bytes.status();
   if (bytes.ok()) {
-    ASSIGN_OR_RETURN(loaded.update, Parse(*bytes, file_.path()));
+    ASSIGN_OR_RETURN(loaded.update, Parse(*bytes));
   }
   if (loaded.update.phase == Phase::kIdle) {
     loaded.lost = "the update record was damaged, and nothing tells what ran; see the log";
@@ -69,7 +86,7 @@ absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
     participant.prepares = std::max(participant.prepares, 1U);
   }
   // The damaged copy is aside; after another crash nothing else would tell that there is something to recover.
-  if (const absl::Status saved = file_.Write(ToRecord(loaded.update).SerializeAsString()); !saved.ok()) {
+  if (const absl::Status saved = Write(loaded.update); !saved.ok()) {
     LogError("cannot write that the update is being recovered", {{"error", ToPersonText(saved)}});
   }
   return loaded;
@@ -88,7 +105,7 @@ absl::Status UpdateJournal::Save(const Step& step, const StoredDesired* document
   }
   const std::string bytes = DurableBytes(step.update);
   if (bytes == last_saved_) return absl::OkStatus();
-  RETURN_IF_ERROR(file_.Write(ToRecord(step.update).SerializeAsString()));
+  RETURN_IF_ERROR(Write(step.update));
   last_saved_ = bytes;
   return absl::OkStatus();
 }

@@ -10,14 +10,17 @@
 #include "cm/update/machine/unit_update.h"
 #include "cm/update/records/desired_store.h"
 #include "common/storage/durable_record.h"
+#include "common/time/clock.h"
+#include "tandem/record/v1/record.pb.h"
 
 namespace tandem::cm {
 
 // Owned by the event thread. After OK from Save() the step survives a power cut; after an error the step before does.
 class UpdateJournal {
  public:
-  // All must outlive it. The record is {state_dir}/update.rec.
-  UpdateJournal(FileSystem& fs, const std::string& state_dir, DesiredStore& desired, TrustStore& trust);
+  // All must outlive it. The record is {state_dir}/update.rec. `boot_id` tells this boot from the one before.
+  UpdateJournal(FileSystem& fs, Clock& clock, const std::string& state_dir, std::string boot_id, DesiredStore& desired,
+                TrustStore& trust);
 
   struct Loaded {
     UnitUpdate update;
@@ -25,6 +28,8 @@ class UpdateJournal {
     // (Phase::kRecovering).
     std::string lost;
   };
+  // What runs on trial has aged since the record was written, if the unit has not booted since.
+  //
   // A damaged record is kept aside, and the copy before it names the participants; its decision may be outdated, so it
   // does not count. FAILED_PRECONDITION: a newer version wrote the record.
   absl::StatusOr<Loaded> Load();
@@ -35,7 +40,12 @@ class UpdateJournal {
   absl::Status Save(const Step& step, const StoredDesired* documents);
 
  private:
+  absl::StatusOr<UnitUpdate> Parse(const std::string& bytes) const;
+  absl::Status Write(const UnitUpdate& update);
+
   DurableRecord file_;
+  Clock& clock_;
+  const std::string boot_id_;
   DesiredStore& desired_;
   TrustStore& trust_;
   std::string last_saved_;

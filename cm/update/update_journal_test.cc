@@ -14,7 +14,9 @@ using testing::Not;
 
 class UpdateJournalTest : public testing::Test {
  protected:
-  UpdateJournal Open() { return UpdateJournal(room_.fs, "/cm", *room_.desired, *room_.trust); }
+  UpdateJournal Open(const std::string& boot_id = "boot") {
+    return UpdateJournal(room_.fs, room_.clock, "/cm", boot_id, *room_.desired, *room_.trust);
+  }
   UnitUpdate Running(Phase phase) {
     UnitUpdate update;
     update.phase = phase;
@@ -68,6 +70,18 @@ TEST_F(UpdateJournalTest, TimeAloneIsWrittenNowAndThen) {
   EXPECT_EQ(Saved(journal, update), 0u);
   update.phase_elapsed = absl::Seconds(11);
   EXPECT_GT(Saved(journal, update), 0u);
+}
+
+TEST_F(UpdateJournalTest, WhatIsOnTrialAgesWhileCmIsNotThere) {
+  UpdateJournal journal = Open();
+  UnitUpdate update = Running(Phase::kTrial);
+  update.trial_running = true;
+  update.trial_elapsed = absl::Seconds(5);
+  ASSERT_TRUE(journal.Save({.update = update, .actions = {}}, nullptr).ok());
+  room_.clock.Advance(absl::Seconds(7));
+  EXPECT_EQ(Open().Load()->update.trial_elapsed, absl::Seconds(12));
+  // After a boot nothing tells how long that took.
+  EXPECT_EQ(Open("next boot").Load()->update.trial_elapsed, absl::Seconds(5));
 }
 
 TEST_F(UpdateJournalTest, ADamagedRecordIsRecoveredFromTheParticipantsOfTheCopyBefore) {

@@ -12,7 +12,7 @@ class RealClock : public Clock {
   absl::Time Now() override { return absl::Now(); }
   absl::Duration Monotonic() override {
     timespec now{};
-    clock_gettime(CLOCK_BOOTTIME, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return absl::DurationFromTimespec(now);
   }
   void Sleep(absl::Duration duration) override { absl::SleepFor(duration); }

@@ -16,7 +16,8 @@ class Clock {
   // Time of day; may be wrong, and may jump (see cm/trust for the rule that decides what "now" is).
   virtual absl::Time Now() = 0;
 
-  // Time since some fixed instant of this boot; never goes back. For budgets and back-off.
+  // Time since some fixed instant of this boot in which the machine was awake; never goes back. For budgets and
+  // back-off: a machine that sleeps does nothing that could be late.
   virtual absl::Duration Monotonic() = 0;
 
   // Blocks the calling thread. Only for worker threads, never for an event thread.

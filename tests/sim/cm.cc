@@ -81,7 +81,7 @@ absl::Status Cm::Open() {
             return cm::GateRunner::Create(*loop_, *probe_workers_, mode, list, probes, grace);
           },
       .cloud = link_.get(),
-      .boot_id = "boot",
+      .boot_id = absl::StrCat("boot-", computer_.boots()),
       .phase_changed = [this] { hooks_.phase_changed(); }});
   registry_->SetCallbacks(
       {.status = [this](const cm::UmInfo& um, bool registered) { coordinator_->OnUmStatus(um, registered); },

@@ -84,6 +84,8 @@ class Computer {
 
   // The power is on, or the reset is over.
   void Boot();
+  // How often it has booted.
+  uint64_t boots() const { return boots_; }
   // Everything ends at once and boots again; with `loses_power` what was not synced may be gone.
   void Restart(bool loses_power, absl::Duration off_for);
   // The power went in the middle of a call.
