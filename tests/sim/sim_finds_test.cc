@@ -126,8 +126,8 @@ TEST_F(SimFinds, DISABLED_D8LateUmIsNotTakenBack) {
             "refused");
 }
 
-// D9: a UM that comes back from its reboot while its disk is full never looks at what came up.
-TEST_F(SimFinds, DISABLED_D9DiskFullAfterTheReboot) {
+// D9: a UM that came back from its reboot while its disk was full never looked at what came up.
+TEST_F(SimFinds, D9DiskFullAfterTheReboot) {
   ExpectEnd({.nodes = {kMcu},
              .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kMcu})),
                           {.kind = Kind::kDiskFull,
@@ -238,8 +238,8 @@ TEST_F(SimFinds, DISABLED_C5CrashLoopInTheTrial) {
             "reverted");
 }
 
-// C7: a UM whose disk is full when Prepare comes is never asked again.
-TEST_F(SimFinds, DISABLED_C7DiskFullAtPrepare) {
+// C7: a UM whose disk was full when Prepare came said that it works on it, and was never asked again.
+TEST_F(SimFinds, C7DiskFullAtPrepare) {
   ExpectEnd({.nodes = {kApp},
              .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp})),
                           {.kind = Kind::kDiskFull, .phase = "Preparing", .whom = "app", .lasts = absl::Seconds(4)}}},
