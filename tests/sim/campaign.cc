@@ -13,6 +13,8 @@ namespace {
 
 using Kind = Trouble::Kind;
 
+constexpr uint64_t kDurableOutboxEvery = 200;
+
 struct Choice {
   Kind kind;
   int weight;
@@ -184,6 +186,7 @@ Campaign MakeCampaign(uint64_t seed, uint32_t without) {
   AddAssignments(dice, campaign);
   campaign.rollback_window = dice.Chance(0.5) ? absl::Seconds(20) : absl::Minutes(10);
   campaign.needs_standstill = !dice.Without(kKnownConditions) && dice.Chance(0.3);
+  campaign.durable_outbox = seed % kDurableOutboxEvery == 0;
   const uint64_t troubles = dice.Chance(0.1) ? 0 : dice.Between(1, 5);
   for (uint64_t i = 0; i < troubles; ++i) campaign.troubles.push_back(MakeTrouble(dice, campaign));
   return campaign;

@@ -64,6 +64,7 @@ Unit::Unit(const Campaign& campaign, bool tells)
       Cm::Hooks{.sends = [this](Um& um, const updatemanager::v2::CMMessages& message) { checks_->OnSend(um, message); },
                 .phase_changed = [this] { PhaseChanged(); },
                 .standstill = [this] { return standstill(); }});
+  if (campaign_.durable_outbox) cm_->UseDurableOutbox();
   for (const SimNode& node : campaign_.nodes) {
     auto um = std::make_unique<Um>(world_, *computers_[node.computer], network_, node.um);
     um->SetCm(cm_.get());
@@ -346,6 +347,9 @@ CampaignResult Unit::Run() {
   result.problems = problems_;
   result.story = world_.story();
   result.took = world_.now();
+  for (const Cloud::Told& told : cloud_.told()) {
+    result.told.push_back(absl::StrCat(told.sequence, ".", told.attempt, " ", told.state));
+  }
   return result;
 }
 
