@@ -230,7 +230,10 @@ void Unit::BeginAtProcess(const Trouble& trouble, Process& process) {
     case Kind::kFlip: {
       process.Kill();
       const std::string folder = process.name() == "CM" ? "/state/cm" : absl::StrCat("/state/", process.name());
-      process.computer().fs().Damage(JoinPath(folder, trouble.text), 60, "\x55");
+      // A unit fresh from its maker has one copy of some records: without it CM waits for a person, as its text says.
+      FakeFileSystem& fs = process.computer().fs();
+      const std::string path = JoinPath(folder, trouble.text);
+      if (fs.Exists(path + ".prev")) fs.Damage(path, 60, "\x55");
       world_.After(absl::Seconds(1), [&process] { process.Start(); });
       return;
     }
