@@ -143,7 +143,12 @@ UpdateManager::~UpdateManager() {
 
 absl::Status UpdateManager::Recover() {
   absl::StatusOr<std::string> bytes = record_file_.Read();
+  // Only a damaged record leaves its previous copy behind: it was set aside, and then the power went.
+  if (absl::IsNotFound(bytes.status()) && record_file_.ReadPrevious().ok()) {
+    bytes = absl::DataLossError("it was set aside as damaged before");
+  }
   if (bytes.ok()) {
+    last_saved_ = *bytes;
     if (!record_.ParseFromString(*bytes)) bytes = absl::DataLossError("the record is not a UmRecord");
   }
   if (absl::IsNotFound(bytes.status())) {
@@ -187,14 +192,19 @@ void UpdateManager::Handle(const umv2::CMMessages& message) {
     case umv2::CMMessages::kPrepareUpdate:
       return HandlePrepare(message.prepare_update());
     case umv2::CMMessages::kStartUpdate:
-      return Take(UmInput::kStartCommand, "");
+      Take(UmInput::kStartCommand, "");
+      return;
     case umv2::CMMessages::kApplyUpdate:
-      return Take(UmInput::kApplyCommand, "");
+      Take(UmInput::kApplyCommand, "");
+      return;
     case umv2::CMMessages::kRevertUpdate:
-      return Take(UmInput::kRevertCommand, "");
+      Take(UmInput::kRevertCommand, "");
+      return;
     case umv2::CMMessages::kSealUpdate:
       // Sealed already: nothing to do, and the status says so.
-      return record_.unsealed() ? Take(UmInput::kSealCommand, "") : SendNow();
+      if (!record_.unsealed()) return SendNow();
+      Take(UmInput::kSealCommand, "");
+      return;
     case umv2::CMMessages::CMMESSAGE_NOT_SET:
       LogWarning("CM sent a command that this version does not know", {{"um", options_.node_id}});
       return SendNow();
@@ -208,13 +218,23 @@ void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
     // After a restart of CM the old URLs may be dead. Anything else must wait until this is reverted.
     if (!artifacts.ok() || !OnlySourcesDiffer(*artifacts, preparing_)) return SendNow();
     pending_artifacts_ = *std::move(artifacts);
-    return Take(UmInput::kPrepareCommand, "");
+    Take(UmInput::kPrepareCommand, "");
+    return;
   }
   if (artifacts.ok()) {
     const absl::Status owned =
         inventory_error_.empty() ? CheckOwned(*artifacts, inventory_) : absl::FailedPreconditionError(inventory_error_);
     if (!owned.ok()) artifacts = owned;
   }
+  const UmStep step_before = step_;
+  const record::v1::UmRecord record_before = record_;
+  // A Prepare that could not be written down leaves no trace: CM would take its targets for work under way.
+  const auto take = [&](UmInput input, const std::string& error) {
+    if (Take(input, error)) return;
+    step_ = step_before;
+    record_ = record_before;
+    SendNow();
+  };
   record_.clear_targets();
   record_.set_boot_switches(0);
   if (!artifacts.ok()) {
@@ -226,7 +246,7 @@ void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
       target->set_version(component.version());
     }
     step_ = UmStep::kPreparing;
-    return Take(UmInput::kJobFailed, ToPersonText(artifacts.status()));
+    return take(UmInput::kJobFailed, ToPersonText(artifacts.status()));
   }
   for (const Artifact& artifact : *artifacts) *record_.add_targets() = ToRecord(artifact);
   {
@@ -234,15 +254,16 @@ void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
     progress_.clear();
   }
   pending_artifacts_ = *std::move(artifacts);
-  Take(UmInput::kPrepareCommand, "");
+  take(UmInput::kPrepareCommand, "");
 }
 
-void UpdateManager::Take(UmInput input, const std::string& error) {
+bool UpdateManager::Take(UmInput input, const std::string& error) {
   const std::optional<UmTransition> row = FindUmTransition(step_, input);
   if (!row.has_value()) {
     LogDebug("command does not fit",
              {{"um", options_.node_id}, {"step", std::string(Name(step_))}, {"input", std::string(Name(input))}});
-    return SendNow();
+    SendNow();
+    return true;
   }
   const UmStep before = step_;
   const record::v1::UmRecord record_before = record_;
@@ -261,14 +282,15 @@ void UpdateManager::Take(UmInput input, const std::string& error) {
     record_ = record_before;
     unsaved_error_ = absl::StrCat("cannot write the record: ", saved.message());
     SendNow();
-    const bool is_result =
-        input == UmInput::kJobDone || input == UmInput::kJobNeedsReboot || input == UmInput::kJobFailed;
-    if (is_result) {
+    const bool is_command = input == UmInput::kPrepareCommand || input == UmInput::kStartCommand ||
+                            input == UmInput::kApplyCommand || input == UmInput::kRevertCommand ||
+                            input == UmInput::kSealCommand;
+    if (!is_command) {
       loop_.PostAfter(kSaveRetry, [this, alive = std::weak_ptr<bool>(alive_), generation = generation_, input, error] {
         if (!alive.expired() && generation == generation_) Take(input, error);
       });
     }
-    return;
+    return false;
   }
   unsaved_error_.clear();
   if (step_ != before) {
@@ -285,11 +307,26 @@ void UpdateManager::Take(UmInput input, const std::string& error) {
     activity_.clear();
   }
   SendNow();
+  return true;
 }
 
 absl::Status UpdateManager::Save() {
   record_.set_step(std::string(Name(step_)));
-  return record_file_.Write(record_.SerializeAsString());
+  std::string bytes = record_.SerializeAsString();
+  if (bytes == last_saved_) return absl::OkStatus();
+  RETURN_IF_ERROR(record_file_.Write(bytes));
+  last_saved_ = std::move(bytes);
+  return absl::OkStatus();
+}
+
+void UpdateManager::CheckAgainLater(uint64_t generation, const std::string& error) {
+  unsaved_error_ = error;
+  SendNow();
+  loop_.PostAfter(kSaveRetry, [this, alive = std::weak_ptr<bool>(alive_), generation] {
+    if (alive.expired() || generation != generation_) return;
+    unsaved_error_.clear();
+    BeginJob(UmJob::kCheck);
+  });
 }
 
 void UpdateManager::BeginJob(UmJob job) {
@@ -368,9 +405,11 @@ void UpdateManager::RunJob(UmJob job, const std::vector<Artifact>& artifacts, Jo
   absl::StatusOr<std::vector<InstalledComponent>> inventory = plugin_.Inventory();
   auto finish = [this, alive = std::weak_ptr<bool>(alive_), generation, input,
                  error = status.ok() ? std::string() : ToPersonText(status),
+                 no_room = job == UmJob::kCheck && absl::IsResourceExhausted(status),
                  inventory = std::move(inventory)]() mutable {
     if (alive.expired() || generation != generation_) return;
     TakeInventory(std::move(inventory));
+    if (no_room) return CheckAgainLater(generation, error);
     FinishJob(generation, input, error);
   };
   if (input == UmInput::kRestarted) {

@@ -78,9 +78,13 @@ class UpdateManager {
   };
 
   void HandlePrepare(const updatemanager::v2::PrepareUpdate& command);
-  // Looks the input up; makes the step durable; begins its job.
-  void Take(UmInput input, const std::string& error);
+  // Looks the input up; makes the step durable; begins its job. False: it could not be made durable, and nothing
+  // changed. What is no command is then taken again until it can be; CM repeats its commands by itself.
+  bool Take(UmInput input, const std::string& error);
+  // Writes nothing when the record says the same already.
   absl::Status Save();
+  // The check could not be made for want of room, which says nothing of the new version.
+  void CheckAgainLater(uint64_t generation, const std::string& error);
   void BeginJob(UmJob job);
   // After whatever is running.
   void StartWork(std::function<void()> work);
@@ -100,6 +104,7 @@ class UpdateManager {
   Workers& workers_;
   DurableRecord record_file_;
   record::v1::UmRecord record_;
+  std::string last_saved_;
   UmStep step_ = UmStep::kIdle;
   std::vector<InstalledComponent> inventory_;
   // While it is not empty the inventory is asked for again, less and less often.

@@ -335,6 +335,62 @@ TEST_F(UpdateManagerTest, DoesNothingThatItCannotWriteDownFirst) {
   EXPECT_EQ(State(), umv2::PREPARED);
 }
 
+TEST_F(UpdateManagerTest, APrepareThatCannotBeRecordedIsNotSaidToBeUnderWay) {
+  fs.FailCall(1, absl::ResourceExhaustedError("no space left"));
+  Prepare();
+  const umv2::UpdateStatus status = manager->Status();
+  for (const auto& component : status.components()) EXPECT_EQ(component.state(), umv2::INSTALLED);
+}
+
+TEST_F(UpdateManagerTest, ARestartThatCannotBeRecordedIsLookedAtAgain) {
+  Prepare();
+  Start();
+  ASSERT_EQ(manager->step(), UmStep::kUpdated);
+  plugin.Calls();
+  fs.FailCall(1, absl::ResourceExhaustedError("no space left"));
+  Restart();
+  EXPECT_THAT(manager->Status().error().message(), HasSubstr("no space left"));
+  EXPECT_TRUE(plugin.Calls().empty());
+  clock.Advance(absl::Seconds(2));
+  Settle();
+  EXPECT_EQ(plugin.Calls().back(), "check");
+  EXPECT_EQ(manager->step(), UmStep::kUpdated);
+  EXPECT_EQ(manager->Status().error().message(), "");
+}
+
+TEST_F(UpdateManagerTest, ACheckThatFindsTheDiskFullIsMadeAgain) {
+  Prepare();
+  Start();
+  plugin.check = absl::ResourceExhaustedError("no space left");
+  Restart();
+  while (!manager->Status().has_error()) {
+    loop->RunReady();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(State(), umv2::UPDATED);
+  plugin.check = absl::OkStatus();
+  clock.Advance(absl::Seconds(2));
+  Settle();
+  EXPECT_EQ(manager->step(), UmStep::kUpdated);
+  EXPECT_FALSE(manager->Status().has_error());
+}
+
+TEST_F(UpdateManagerTest, WritesNothingThatTheRecordSaysAlready) {
+  Prepare();
+  const uint64_t calls = fs.calls();
+  Restart();
+  EXPECT_EQ(State(), umv2::PREPARED);
+  EXPECT_EQ(fs.calls(), calls);
+}
+
+TEST_F(UpdateManagerTest, ADamagedRecordThatWasSetAsideBeforeACrashStillAsksForARevert) {
+  Prepare();
+  Start();
+  ASSERT_TRUE(fs.Rename("/um/um.rec", "/um/um.rec.corrupt").ok());
+  Restart();
+  EXPECT_EQ(State(), umv2::FAILED);
+}
+
 TEST_F(UpdateManagerTest, ADamagedRecordAsksForARevertInsteadOfGuessing) {
   Prepare();
   fs.Damage("/um/um.rec", 60, "damage");

@@ -1,6 +1,7 @@
 // Campaigns by chance, and made smaller.
 #include "tests/sim/campaign.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,8 @@ namespace tandem::sim {
 namespace {
 
 using Kind = Trouble::Kind;
+
+constexpr uint64_t kDurableOutboxEvery = 200;
 
 struct Choice {
   Kind kind;
@@ -25,9 +28,9 @@ constexpr Choice kChoices[] = {
     {Kind::kPowerCutAtCall, 8},
     {Kind::kAway, 5},
     {Kind::kDown, 3},
-    {Kind::kDiskFull, 3, kKnownRefusals | kKnownUmDisk},
-    {Kind::kFailCall, 3, kKnownRefusals | kKnownUmDisk},
-    {Kind::kFlip, 3, kKnownGate},
+    {Kind::kDiskFull, 3, kKnownUmDisk},
+    {Kind::kFailCall, 3, kKnownUmDisk},
+    {Kind::kFlip, 3},
     {Kind::kHardware, 1, kKnownGate},
     {Kind::kLeap, 2},
     {Kind::kSuspend, 2, kKnownTrialTime},
@@ -118,6 +121,8 @@ Trouble MakeTrouble(Dice& dice, const Campaign& campaign) {
                                      : dice.Between(absl::ZeroDuration(), absl::Seconds(6));
   trouble.lasts = dice.Between(absl::Milliseconds(100), absl::Seconds(25));
   trouble.whom = dice.Chance(0.5) ? "CM" : node.um.node_id;
+  const bool of_disk = trouble.kind == Kind::kDiskFull || trouble.kind == Kind::kFailCall;
+  if (of_disk && dice.Without(kKnownRefusals)) trouble.whom = node.um.node_id;
   switch (trouble.kind) {
     case Kind::kKillAtCall:
     case Kind::kFailCall:
@@ -155,7 +160,8 @@ Trouble MakeTrouble(Dice& dice, const Campaign& campaign) {
       break;
     case Kind::kFlip:
       if (trouble.whom == "CM") {
-        trouble.text = dice.Pick(kRecords);
+        // The first one holds the running update's documents.
+        trouble.text = kRecords[dice.Between(dice.Without(kKnownGate) ? 1 : 0, std::size(kRecords) - 1)];
       } else {
         trouble.text = "um.rec";
       }
@@ -171,7 +177,7 @@ Trouble MakeTrouble(Dice& dice, const Campaign& campaign) {
 
 }  // namespace
 
-const uint32_t kKnownNow = 0xffffffff;
+const uint32_t kKnownNow = 0xffffffff & ~uint32_t{kKnownUmDisk};
 
 Campaign MakeCampaign(uint64_t seed, uint32_t without) {
   Dice dice(seed, without);
@@ -180,6 +186,7 @@ Campaign MakeCampaign(uint64_t seed, uint32_t without) {
   AddAssignments(dice, campaign);
   campaign.rollback_window = dice.Chance(0.5) ? absl::Seconds(20) : absl::Minutes(10);
   campaign.needs_standstill = !dice.Without(kKnownConditions) && dice.Chance(0.3);
+  campaign.durable_outbox = seed % kDurableOutboxEvery == 0;
   const uint64_t troubles = dice.Chance(0.1) ? 0 : dice.Between(1, 5);
   for (uint64_t i = 0; i < troubles; ++i) campaign.troubles.push_back(MakeTrouble(dice, campaign));
   return campaign;

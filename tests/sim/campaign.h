@@ -93,6 +93,8 @@ struct Campaign {
   bool needs_standstill = false;
   // A part truly cannot come back, so that the unit may wait for a person.
   bool may_need_service = false;
+  // The outbox is the durable one, on a real file; it costs much more than one in memory.
+  bool durable_outbox = false;
   // Of Known: what is no problem, because it is known to be broken.
   uint32_t tolerates = 0;
 };
@@ -103,6 +105,8 @@ struct CampaignResult {
   // "applied", "reverted", "refused", ...
   std::string end;
   std::vector<std::string> story;
+  // What the cloud heard, each message once: "1.1 applied".
+  std::vector<std::string> told;
   absl::Duration took;
 };
 

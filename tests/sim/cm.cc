@@ -1,9 +1,14 @@
 #include "tests/sim/cm.h"
 
+#include <stdlib.h>
+
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cm/cloud/memory_outbox.h"
 #include "cm/cloud/mqtt_bridge.h"
+#include "cm/cloud/sqlite_outbox.h"
 #include "common/status/status.h"
 #include "tests/sim/cloud_link.h"
 #include "tests/sim/documents.h"
@@ -24,7 +29,8 @@ Cm::Cm(World& world, Computer& computer, Network& network, Cloud& cloud, config:
       network_(network),
       cloud_(cloud),
       config_(std::move(config)),
-      hooks_(std::move(hooks)) {
+      hooks_(std::move(hooks)),
+      outbox_(std::make_unique<cm::MemoryOutbox>()) {
   config_.set_unit_id(kUnitId);
   config_.set_namespace_(kNameSpace);
   config_.set_state_dir(kState);
@@ -33,7 +39,16 @@ Cm::Cm(World& world, Computer& computer, Network& network, Cloud& cloud, config:
   computer.fs().Put(JoinPath(kState, "keep"), "");
 }
 
-Cm::~Cm() = default;
+Cm::~Cm() {
+  outbox_.reset();
+  if (!outbox_folder_.empty()) std::filesystem::remove_all(outbox_folder_);
+}
+
+void Cm::UseDurableOutbox() {
+  std::string name = std::filesystem::temp_directory_path() / "tandem-sim-XXXXXX";
+  if (mkdtemp(name.data()) != nullptr) outbox_folder_ = name;
+  outbox_.reset();
+}
 
 absl::Status Cm::Open() {
   Clock& clock = computer_.clock();
@@ -51,11 +66,15 @@ absl::Status Cm::Open() {
       [this](const cm::ArtifactServerOptions& options) -> absl::StatusOr<std::unique_ptr<cm::ArtifactHost>> {
         return std::make_unique<SimArtifactHost>(network_, *fs_, options.token_key);
       });
+  if (!outbox_folder_.empty()) {
+    outbox_.reset();
+    ASSIGN_OR_RETURN(outbox_, cm::SqliteOutbox::Open(JoinPath(outbox_folder_, "outbox.db")));
+  }
   ASSIGN_OR_RETURN(const uint64_t epoch,
-                   cm::NextEpoch(*fs_, JoinPath(kState, "epoch.rec"), outbox_.newest_epoch(), clock.Now()));
-  outbox_.ResetDelays();
+                   cm::NextEpoch(*fs_, JoinPath(kState, "epoch.rec"), outbox_->newest_epoch(), clock.Now()));
+  outbox_->ResetDelays();
   link_ = std::make_unique<CloudLink>(
-      *loop_, clock, cloud_, outbox_, epoch, [this] { return fs_->WriteFileAtomically("/state/cm/outbox", ""); },
+      *loop_, clock, cloud_, *outbox_, epoch, [this] { return fs_->WriteFileAtomically("/state/cm/outbox", ""); },
       [this] { return CanAct(); });
   probe_workers_ = std::make_unique<cm::ProbeWorkers>(4, *workers_);
   const cm::ProbeContext probes{

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cm/cloud/memory_outbox.h"
+#include "cm/cloud/outbox.h"
 #include "cm/health/gate_runner.h"
 #include "cm/trust/trust_store.h"
 #include "cm/um_registry/um_registry.h"
@@ -41,6 +41,8 @@ class Cm : public Process {
   Cm(World& world, Computer& computer, Network& network, Cloud& cloud, config::v1::CmConfig config, Hooks hooks);
   ~Cm() override;
 
+  // In place of the one in memory, in a temporary folder; before the first start.
+  void UseDurableOutbox();
   // For the next start.
   config::v1::CmConfig& config() { return config_; }
   // nullptr while it is down.
@@ -83,8 +85,9 @@ class Cm : public Process {
   const Hooks hooks_;
   bool watchdog_armed_ = false;
   absl::Duration fed_at_;
-  // Durable, though not files of the fake disk.
-  cm::MemoryOutbox outbox_;
+  // Durable, though not files of the fake disk: in memory, or opened anew by each life from a real folder.
+  std::unique_ptr<cm::Outbox> outbox_;
+  std::string outbox_folder_;
   MemoryHistory history_;
 
   std::unique_ptr<NetworkFetcher> fetcher_;

@@ -64,6 +64,7 @@ Unit::Unit(const Campaign& campaign, bool tells)
       Cm::Hooks{.sends = [this](Um& um, const updatemanager::v2::CMMessages& message) { checks_->OnSend(um, message); },
                 .phase_changed = [this] { PhaseChanged(); },
                 .standstill = [this] { return standstill(); }});
+  if (campaign_.durable_outbox) cm_->UseDurableOutbox();
   for (const SimNode& node : campaign_.nodes) {
     auto um = std::make_unique<Um>(world_, *computers_[node.computer], network_, node.um);
     um->SetCm(cm_.get());
@@ -229,7 +230,10 @@ void Unit::BeginAtProcess(const Trouble& trouble, Process& process) {
     case Kind::kFlip: {
       process.Kill();
       const std::string folder = process.name() == "CM" ? "/state/cm" : absl::StrCat("/state/", process.name());
-      process.computer().fs().Damage(JoinPath(folder, trouble.text), 60, "\x55");
+      // A unit fresh from its maker has one copy of some records: without it CM waits for a person, as its text says.
+      FakeFileSystem& fs = process.computer().fs();
+      const std::string path = JoinPath(folder, trouble.text);
+      if (fs.Exists(path + ".prev")) fs.Damage(path, 60, "\x55");
       world_.After(absl::Seconds(1), [&process] { process.Start(); });
       return;
     }
@@ -346,6 +350,9 @@ CampaignResult Unit::Run() {
   result.problems = problems_;
   result.story = world_.story();
   result.took = world_.now();
+  for (const Cloud::Told& told : cloud_.told()) {
+    result.told.push_back(absl::StrCat(told.sequence, ".", told.attempt, " ", told.state));
+  }
   return result;
 }
 
