@@ -144,12 +144,21 @@ Event Coordinator::StatusEvent(const UmInfo& um, bool registered) const {
   event.um_registered = registered;
   event.um_tells_running = um.last.tells_running();
   for (const Participant& participant : update_.participants) {
-    if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
+    if (participant.node_id != um.node.node_id()) continue;
+    event.um_on_target = RunsTargets(um.last, participant.targets);
+    event.um_staged_other = HasStagedOther(um.last, participant.targets);
+    event.um_bytes_done = BytesDone(um.last);
   }
   return event;
 }
 
 Event Coordinator::AsOfNow(const Event& event) const {
+  if (event.kind == Event::Kind::kReadiness) {
+    // What held when the step could not be recorded need not hold now.
+    Event now = event;
+    now.flag = event.flag && preconditions_met_;
+    return now;
+  }
   if (event.kind != Event::Kind::kUmStatus && event.kind != Event::Kind::kUmLost) return event;
   const auto um = parts_.ums.ums().find(event.node_id);
   if (um == parts_.ums.ums().end()) return event;
@@ -223,7 +232,16 @@ void Coordinator::Handle(const Event& event) {
   if (event.kind == Event::Kind::kTick) uncounted_ = absl::ZeroDuration();
   update_ = step.update;
   Perform(step.actions);
+  AskConditions(step.actions);
   Changed();
+}
+
+// Before each StartUpdate anew; Ready asks when it is entered.
+void Coordinator::AskConditions(const std::vector<Action>& actions) {
+  const bool started = std::ranges::any_of(actions, [](const Action& a) { return a.command == UmCommand::kStart; });
+  if (started) ForgetConditions();
+  if (update_.phase == Phase::kReady || preconditions_ != nullptr || !WaitsForConditions(update_, limits_)) return;
+  StartPreconditions();
 }
 
 absl::Status Coordinator::MakeDurable(const Step& step) {
@@ -317,17 +335,21 @@ void Coordinator::NoArtifacts(const std::string& node_id, const absl::Status& wh
 void Coordinator::SendPrepare(const Participant& participant) {
   const auto um = parts_.ums.ums().find(participant.node_id);
   if (um == parts_.ums.ums().end()) return;
-  parts_.delivery.MakePrepare(update_.update_id, participant, um->second.node, SourceOfUpdate(),
-                              [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
-                               update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
-                                if (alive.expired() || update_.update_id != update_id) return;
-                                if (!prepare.ok()) return NoArtifacts(node_id, prepare.status());
-                                umv2::CMMessages message;
-                                *message.mutable_prepare_update() = *std::move(prepare);
-                                if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
-                                  LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
-                                }
-                              });
+  parts_.delivery.MakePrepare(
+      update_.update_id, participant, um->second.node, SourceOfUpdate(),
+      [this, alive = std::weak_ptr<bool>(alive_), node_id = participant.node_id,
+       update_id = update_.update_id](absl::StatusOr<umv2::PrepareUpdate> prepare) {
+        if (alive.expired() || update_.update_id != update_id) return;
+        if (!prepare.ok()) return NoArtifacts(node_id, prepare.status());
+        umv2::CMMessages message;
+        *message.mutable_prepare_update() = *std::move(prepare);
+        if (!StillWantsPrepare(update_, node_id)) return;
+        if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
+          LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
+          return;
+        }
+        Handle({.kind = Event::Kind::kPrepareWentOut, .elapsed = {}, .node_id = node_id, .text = {}});
+      });
 }
 
 void Coordinator::HandleStray(const UmInfo& um, bool registered) {
@@ -373,7 +395,7 @@ void Coordinator::EnterPhase() {
                     {"phase", std::string(Name(update_.phase))},
                     {"reason", update_.reason.empty() ? "-" : update_.reason}});
   if (parts_.phase_changed) parts_.phase_changed();
-  if (update_.phase != Phase::kReady) preconditions_.reset();
+  ForgetConditions();
   if (update_.phase != Phase::kTrial) gate_.reset();
   switch (update_.phase) {
     case Phase::kIdle:

@@ -164,6 +164,8 @@ class Coordinator {
   void StartPreconditions();
   void StartHealthGate();
   void UpdateReadiness();
+  void ForgetConditions();
+  void AskConditions(const std::vector<Action>& actions);
   void Tick();
   void KeepTicking();
   absl::Duration RollbackWindowLeft() const;

@@ -51,11 +51,19 @@ void Coordinator::StartPreconditions() {
   });
 }
 
+void Coordinator::ForgetConditions() {
+  preconditions_.reset();
+  preconditions_met_ = false;
+}
+
 void Coordinator::UpdateReadiness() {
-  if (update_.phase != Phase::kReady || update_.compensating) return;
+  const Phase phase = update_.phase;
+  if (phase != Phase::kReady && phase != Phase::kStarting && phase != Phase::kCommitting) return;
   bool ready = preconditions_met_;
   std::string reason = preconditions_reason_;
-  if (active_.has_value() && active_->accepted.assignment.has_window()) {
+  // Whoever has begun to start, or goes back, is past its window.
+  const bool in_window = phase == Phase::kReady && !update_.compensating;
+  if (in_window && active_.has_value() && active_->accepted.assignment.has_window()) {
     const auto& window = active_->accepted.assignment.window();
     const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
     if (window.has_not_after() && now > absl::FromUnixSeconds(window.not_after().seconds())) {

@@ -41,8 +41,8 @@ std::string Encode(const UnitUpdate& u) {
                                   static_cast<uint64_t>(p.state), static_cast<uint64_t>(p.sent)}) {
       AddNumber(bytes, number);
     }
-    AddFlags(bytes, {p.connected, p.reported, p.on_target, p.installing, p.tells_running, p.took_prepare,
-                     p.sources_changed, p.answered, !p.error.empty()});
+    AddFlags(bytes, {p.connected, p.reported, p.on_target, p.installing, p.tells_running, p.staged_other,
+                     p.awaits_artifacts, p.prepare_went_out, p.sources_changed, p.answered, !p.error.empty()});
     for (const absl::Duration time : {p.step_elapsed, p.missing_for, p.since_sent, p.resend_after}) {
       AddTime(bytes, time);
     }
@@ -113,7 +113,8 @@ uint32_t CmPool::Add(UnitUpdate update) {
 const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
   uint32_t bits = static_cast<uint32_t>(e.kind) | e.node << 5 | static_cast<uint32_t>(e.state) << 8;
   int shift = 10;
-  for (const bool flag : {e.working, e.registers, e.on_target, e.tells_running, e.error, e.flag, e.no_time}) {
+  for (const bool flag :
+       {e.working, e.registers, e.on_target, e.tells_running, e.staged_other, e.error, e.flag, e.no_time}) {
     bits |= uint32_t{flag} << shift++;
   }
   const auto [entry, is_new] = steps_.try_emplace(uint64_t{id} << 32 | bits);
@@ -128,6 +129,7 @@ const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
   event.um_registered = e.registers;
   event.um_on_target = e.on_target;
   event.um_tells_running = e.tells_running;
+  event.um_staged_other = e.staged_other;
   event.flag = e.flag;
   if (e.error || e.kind == Event::Kind::kAbort || e.kind == Event::Kind::kGateFailed ||
       e.kind == Event::Kind::kNoArtifacts) {
@@ -150,6 +152,7 @@ const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
       case cm::Action::Kind::kFinished:
         result.finished = true;
         result.outcome = step.update.outcome;
+        result.leftovers = !step.update.leftovers.empty();
         result.version = static_cast<unsigned>(step.update.participants[0].targets[0].version[0] - '0');
         break;
     }

@@ -24,6 +24,7 @@ struct CmEvent {
   bool registers = false;
   bool on_target = false;
   bool tells_running = false;
+  bool staged_other = false;
   bool error = false;
   bool flag = false;
   // Only for a tick: none at all, to begin with.
@@ -42,6 +43,7 @@ struct CmStep {
   bool phase_changed = false;
   bool finished = false;
   cm::Outcome outcome = cm::Outcome::kNone;
+  bool leftovers = false;
   // Of a finished one.
   unsigned version = 0;
   const char* broken = nullptr;

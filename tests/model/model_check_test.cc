@@ -24,7 +24,7 @@ TEST_P(ModelCheck, KeepsEveryInvariantAndAlwaysComesToRest) {
   EXPECT_TRUE(result.complete);
 }
 
-INSTANTIATE_TEST_SUITE_P(DISABLED_All, ModelCheck, ::testing::ValuesIn(AllModels()),
+INSTANTIATE_TEST_SUITE_P(All, ModelCheck, ::testing::ValuesIn(AllModels()),
                          [](const auto& each) { return each.param.name; });
 
 }  // namespace

@@ -114,7 +114,8 @@ UmInput UmBehaviour::Perform(UmNode& node, const char** broken) const {
         }
         return UmInput::kJobDone;
       }
-      return options_.switches_boot && node.trial == other ? UmInput::kJobNeedsReboot : UmInput::kJobFailed;
+      return options_.switches_boot && node.trial == other && node.attempts > 0 ? UmInput::kJobNeedsReboot
+                                                                                : UmInput::kJobFailed;
     case UmJob::kApply:
       if (!is_target(node.Runs())) return UmInput::kJobFailed;
       if (options_.switches_boot) {

@@ -169,6 +169,7 @@ void UnitModel::UmSteps(const UnitState& state, unsigned i, Out& out) {
       event.registers = status.registers;
       event.on_target = status.version == VersionOf(*p);
       event.tells_running = !config_.ums[i].aos;
+      event.staged_other = status.installs != kNoVersion && status.installs != VersionOf(*p);
       event.error = status.error;
       TakeEvent(next, event, status.registers ? kReturns : 0, words, out);
     }
@@ -210,13 +211,14 @@ void UnitModel::UmSteps(const UnitState& state, unsigned i, Out& out) {
   if (cm_up && node.fetching != 0) {
     n.fetching = 0;
     const Participant* p = Find(Update(state), config_.ums[i].node_id);
-    const bool goes_out = p != nullptr && node.Link() == LinkState::kUp;
+    const bool goes_out = cm::StillWantsPrepare(Update(state), config_.ums[i].node_id) && node.Link() == LinkState::kUp;
     if (goes_out && PushCommand(n, {.command = UmCommand::kPrepare, .version = VersionOf(*p)})) {
       const char* broken =
           Update(state).decision == Decision::kAbort ? "PrepareUpdate goes out after ABORT was decided" : nullptr;
+      next.cm = pool_.Advance(next.cm, {.kind = Event::Kind::kPrepareWentOut, .node = i}).to;
       AddEdge(out, next, kForwardSent, broken, Word(i, "is sent PrepareUpdate: CM has fetched its artifacts"));
     } else {
-      AddEdge(out, next, 0, nullptr, Word(i, "has its artifacts at CM, and no stream"));
+      AddEdge(out, next, 0, nullptr, Word(i, "has its artifacts at CM, and is not sent PrepareUpdate"));
     }
     next = state;
     n.fetching = 0;
@@ -280,11 +282,31 @@ void UnitModel::CmSteps(const UnitState& state, Out& out) {
   UnitState next = state;
   if (state.env.cm_up == 0) {
     next.env.cm_up = 1;
+    if (Update(state).phase != Phase::kIdle && state.env.desired != 0) {
+      // It finds the newer assignment in its store.
+      const CmStep& waits = pool_.Advance(next.cm, {.kind = Event::Kind::kNewAssignmentWaits});
+      const char* broken = nullptr;
+      Perform(next, waits, &broken, nullptr);
+      if (!waits.finished) {
+        return TakeEvent(next, {.kind = Event::Kind::kAbort}, kReturns, "CM starts, and a newer assignment waits", out);
+      }
+    }
     return AddEdge(out, next, kReturns, nullptr, "CM starts");
   }
   const UnitUpdate& u = Update(state);
   if (u.phase == Phase::kIdle) return IdleSteps(state, out);
-  TakeEvent(state, {}, kTime, "time goes by", out);
+  // Messages take less than a tick; one that takes longer is a fault.
+  bool late = false;
+  for (unsigned i = 0; i < count_; ++i) {
+    const UmNode& node = state.um[i];
+    late = late || node.up_count > 0 || (node.up != 0 && IsCommandWaiting(node)) || node.Link() == LinkState::kBroken;
+  }
+  if (!late) {
+    TakeEvent(state, {}, kTime, "time goes by", out);
+  } else if (Spend(next)) {
+    TakeEvent(next, {}, kTime | kFault, "time goes by, and messages are late", out);
+  }
+  next = state;
   const unsigned truth = state.env.safe != 0 ? kToldYes : kToldNo;
   const bool asks = u.phase == Phase::kReady || u.phase == Phase::kStarting || u.phase == Phase::kCommitting;
   if (asks && state.env.told != truth) {
@@ -309,7 +331,9 @@ void UnitModel::IdleSteps(const UnitState& state, Out& out) {
     const UmNode& node = state.um[i];
     if (IsGone(node) && node.Link() != LinkState::kUp) continue;
     const bool stray = Wire(node) != um::WireState::kIdle;
-    const bool given_up = stray && node.TheHabit() == Habit::kRevertFails && node.Step() == UmStep::kFailed;
+    // After a few tries CM takes it as it is.
+    const bool given_up = stray && ((node.TheHabit() == Habit::kRevertFails && node.Step() == UmStep::kFailed) ||
+                                    (node.TheHabit() == Habit::kApplyFails && node.Step() == UmStep::kUpdated));
     all_known = all_known && IsWired(node) && (given_up || LooksIdle(i, node));
     if (!stray || !IsWired(node) || (!config_.ums[i].aos && um::IsWorking(node.Step())) || node.job != 0) continue;
     const bool apply = node.Step() == UmStep::kUpdated && node.Runs() == state.env.committed;
@@ -455,7 +479,7 @@ void UnitModel::Finish(UnitState& state, const CmStep& step) const {
     state.env.committed = step.version;
     state.env.mixed_known = 0;
   }
-  if (step.outcome == cm::Outcome::kNeedsService) state.env.mixed_known = 1;
+  if (step.outcome == cm::Outcome::kNeedsService || step.leftovers) state.env.mixed_known = 1;
 }
 
 unsigned UnitModel::Perform(UnitState& state, const CmStep& step, const char** broken, std::string* words) {
@@ -487,6 +511,8 @@ unsigned UnitModel::Perform(UnitState& state, const CmStep& step, const char** b
       // A stream that takes nothing more is as good as broken.
       ClearStream(node);
       node.link = static_cast<unsigned>(LinkState::kBroken);
+    } else if (send.command == UmCommand::kPrepare) {
+      state.cm = pool_.Advance(state.cm, {.kind = Event::Kind::kPrepareWentOut, .node = send.node}).to;
     }
   }
   if (step.finished) Finish(state, step);
@@ -526,6 +552,7 @@ void UnitModel::Begin(UnitState& state, const char** broken, std::string* words)
                          .previous_version = absl::StrCat(node.Runs())});
     p.connected = p.reported = node.Link() == LinkState::kUp;
     if (Wire(node) == um::WireState::kFailed) p.state = UmState::kFailed;
+    if (Wire(node) == um::WireState::kUpdated) p.state = UmState::kUpdated;
     p.resend_after = limits.resend_first;
     participants.push_back(std::move(p));
   }

@@ -182,6 +182,11 @@ void SimUnit::SendCommand(const std::string& node_id, UmCommand command) {
   Link& link = links_.at(node_id);
   Tell(absl::StrCat("CM -> ", node_id, " ", std::string(cm::Name(command))));
   if (!link.connected) return;
+  if (command == UmCommand::kPrepare) {
+    world_.After(absl::ZeroDuration(), [this, node_id, life = life_] {
+      if (life == life_) Handle({.kind = Event::Kind::kPrepareWentOut, .elapsed = {}, .node_id = node_id, .text = {}});
+    });
+  }
   std::string version;
   bool has_source = false;
   if (const cm::Participant* participant = cm::FindParticipant(update_, node_id); participant != nullptr) {
@@ -209,6 +214,7 @@ void SimUnit::CmGoesDown() {
   if (!std::exchange(cm_up_, false)) return;
   Tell("CM goes down");
   ++life_;
+  asks_conditions_ = false;
   for (auto& [node_id, link] : links_) {
     const bool was_connected = link.connected;
     ++link.stream;
@@ -332,6 +338,18 @@ void SimUnit::Handle(Event event) {
   for (const cm::Action& action : step.actions) {
     if (life == life_ && action.kind == cm::Action::Kind::kSend) SendCommand(action.node_id, action.command);
   }
+  if (life == life_) AskConditions();
+}
+
+// They hold whenever they are asked.
+void SimUnit::AskConditions() {
+  if (asks_conditions_ || !WaitsForConditions(update_, limits_)) return;
+  asks_conditions_ = true;
+  world_.After(world_.Between(absl::Milliseconds(1), absl::Seconds(3)), [this, life = life_] {
+    if (life != life_) return;
+    asks_conditions_ = false;
+    Handle({.kind = Event::Kind::kReadiness, .elapsed = {}, .node_id = {}, .text = {}, .flag = true});
+  });
 }
 
 void SimUnit::EnterPhase() {
@@ -343,9 +361,7 @@ void SimUnit::EnterPhase() {
       if (phase_life == phase_life_ && life == life_) Handle(event);
     });
   };
-  if (update_.phase == Phase::kReady) {
-    later(absl::Seconds(5), {.kind = Event::Kind::kReadiness, .elapsed = {}, .node_id = {}, .text = {}, .flag = true});
-  } else if (update_.phase == Phase::kTrial) {
+  if (update_.phase == Phase::kTrial) {
     const bool passes = gate_passes_ || update_.compensating;
     later(absl::Seconds(15), {.kind = passes ? Event::Kind::kGatePassed : Event::Kind::kGateFailed,
                               .elapsed = {},

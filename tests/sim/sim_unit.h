@@ -59,6 +59,7 @@ class SimUnit {
   // --- CM ---
   void Handle(cm::Event event);
   void EnterPhase();
+  void AskConditions();
   void HandleStray(const std::string& node_id, const SimUmStatus& status);
   void Tick();
   void PlanTrouble();
@@ -80,6 +81,7 @@ class SimUnit {
   std::string last_saved_;
   bool cm_up_ = true;
   bool disk_full_ = false;
+  bool asks_conditions_ = false;
   // Of CM's process and of its phase: what was planned in another one does not happen.
   uint64_t life_ = 0;
   uint64_t phase_life_ = 0;
