@@ -538,6 +538,18 @@ TEST(UnitUpdate, NeedsServiceYieldsToANewAssignmentWhenAUmCannotGoBack) {
   EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
 }
 
+TEST(UnitUpdate, WhenNothingTellsWhoTookPartServiceIsNeededUntilANewAssignmentComes) {
+  UnitUpdate lost;
+  lost.phase = Phase::kNeedsService;
+  lost.reason = "both copies of the update record are lost";
+  Unit unit({});
+  unit.update = lost;
+  unit.Passes(absl::Hours(1));
+  EXPECT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Send({.kind = Event::Kind::kNewAssignmentWaits});
+  EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
+}
+
 TEST(UnitUpdate, AnAosUmIsNotSentBackByALowerVersion) {
   Participant aos = Um("aos", 1);
   aos.highest_first = true;
