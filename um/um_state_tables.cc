@@ -26,6 +26,8 @@ constexpr UmTransition kTransitions[] = {
     {S::kPreparing, I::kRestarted, S::kIdle, J::kNone, "CM sends Prepare again; it resumes"},
 
     {S::kPrepared, I::kStartCommand, S::kStarting, J::kStart, ""},
+    {S::kPrepared, I::kPrepareCommand, S::kPreparing, J::kPrepare,
+     "only for other targets: what is staged is dropped and prepared anew"},
     {S::kPrepared, I::kRevertCommand, S::kReverting, J::kRevert, "staged data is dropped"},
     {S::kPrepared, I::kRestarted, S::kPrepared, J::kNone, ""},
 

@@ -99,6 +99,13 @@ TEST(UmTable, CommandsThatDoNotFitChangeNothing) {
   EXPECT_FALSE(FindUmTransition(UmStep::kApplying, UmInput::kRevertCommand).has_value());
 }
 
+TEST(UmTable, APreparedUmTakesAPrepareOfOtherTargets) {
+  const auto row = FindUmTransition(UmStep::kPrepared, UmInput::kPrepareCommand);
+  ASSERT_TRUE(row.has_value());
+  EXPECT_EQ(row->to, UmStep::kPreparing);
+  EXPECT_EQ(row->job, UmJob::kPrepare);
+}
+
 TEST(UmTable, SealsOnlyAtRest) {
   for (UmStep step : kSteps) {
     EXPECT_EQ(FindUmTransition(step, UmInput::kSealCommand).has_value(), step == UmStep::kIdle) << Name(step);

@@ -69,6 +69,15 @@ bool OnlySourcesDiffer(const std::vector<Artifact>& artifacts, const std::vector
   return same_bytes && !same_sources;
 }
 
+// They ask for what the record says is prepared.
+bool AreTargets(const std::vector<Artifact>& artifacts,
+                const google::protobuf::RepeatedPtrField<record::v1::UmTarget>& targets) {
+  return std::ranges::equal(artifacts, targets, [](const Artifact& a, const record::v1::UmTarget& b) {
+    return a.component_id == b.component_id() && a.component_type == b.component_type() && a.version == b.version() &&
+           a.sha256 == b.sha256() && a.size == b.size();
+  });
+}
+
 // For people, where the plugin says nothing.
 std::string ActivityOf(UmStep step) {
   switch (step) {
@@ -221,6 +230,8 @@ void UpdateManager::HandlePrepare(const umv2::PrepareUpdate& command) {
     Take(UmInput::kPrepareCommand, "");
     return;
   }
+  // What it has is what it is asked for, or it cannot tell; another version is prepared anew.
+  if (step_ == UmStep::kPrepared && (!artifacts.ok() || AreTargets(*artifacts, record_.targets()))) return SendNow();
   if (artifacts.ok()) {
     const absl::Status owned =
         inventory_error_.empty() ? CheckOwned(*artifacts, inventory_) : absl::FailedPreconditionError(inventory_error_);

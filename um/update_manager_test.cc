@@ -208,6 +208,18 @@ TEST_F(UpdateManagerTest, TheSameCommandTwiceIsAnsweredNotRepeated) {
   EXPECT_THAT(plugin.Calls(), ElementsAre("start"));
 }
 
+TEST_F(UpdateManagerTest, APrepareOfAnotherVersionDropsWhatIsPrepared) {
+  Prepare("2");
+  Prepare("3");
+  EXPECT_THAT(plugin.Calls(), ElementsAre("prepare", "prepare"));
+  EXPECT_EQ(State(), umv2::PREPARED);
+  EXPECT_EQ(manager->Status().components(1).version(), "3");
+  Prepare("forged");
+  EXPECT_EQ(State(), umv2::PREPARED) << "what is not signed drops nothing";
+  Start();
+  EXPECT_EQ(plugin.version, "3");
+}
+
 TEST_F(UpdateManagerTest, AFailedPrepareIsFailedUntilReverted) {
   plugin.prepare = absl::ResourceExhaustedError("slot B is too small");
   Prepare();

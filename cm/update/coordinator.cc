@@ -37,6 +37,7 @@ Coordinator::Coordinator(CoordinatorParts parts)
       gates_({.loop = parts_.loop,
               .clock = parts_.clock,
               .config = parts_.config,
+              .limits = limits_,
               .trust = parts_.trust,
               .make_gate = parts_.make_gate,
               .update = *this,
@@ -107,6 +108,7 @@ void Coordinator::Handle(const Event& event) {
   if (event.kind == Event::Kind::kTick) uncounted_ = absl::ZeroDuration();
   update_ = step.update;
   Perform(step.actions);
+  gates_.AskConditions(step.actions);
   Changed();
 }
 

@@ -44,6 +44,7 @@ class DesiredIntakeTest : public testing::Test {
   TrialGates gates_{{.loop = room_.loop,
                      .clock = room_.clock,
                      .config = room_.config,
+                     .limits = limits_,
                      .trust = *room_.trust,
                      .make_gate = {},
                      .update = room_.update,

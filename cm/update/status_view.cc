@@ -34,6 +34,24 @@ bool RunsTargets(const umv2::UpdateStatus& status, const std::vector<Target>& ta
   });
 }
 
+bool HasStagedOther(const umv2::UpdateStatus& status, const std::vector<Target>& targets) {
+  if (status.update_state() != umv2::PREPARED && status.update_state() != umv2::UPDATED) return false;
+  const auto comes = [](const umv2::ComponentStatus& component) { return component.state() == umv2::INSTALLING; };
+  if (std::ranges::none_of(status.components(), comes)) return false;
+  return !std::ranges::all_of(targets, [&](const Target& target) {
+    return std::ranges::any_of(status.components(), [&](const umv2::ComponentStatus& component) {
+      return comes(component) && component.component_id() == target.component_id &&
+             component.component_type() == target.component_type && component.version() == target.version;
+    });
+  });
+}
+
+uint64_t BytesDone(const umv2::UpdateStatus& status) {
+  uint64_t done = 0;
+  for (const umv2::ComponentStatus& component : status.components()) done += component.bytes_done();
+  return done;
+}
+
 UmState StateOf(const umv2::UpdateStatus& status) {
   switch (status.update_state()) {
     case umv2::IDLE:

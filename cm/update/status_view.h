@@ -22,6 +22,11 @@ std::vector<InstalledVersion> InstalledOf(const updatemanager::v2::UpdateStatus&
 // All of `targets` run their new version, by a status that lists what is INSTALLED.
 bool RunsTargets(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
 
+// A PREPARED or UPDATED UM that lists what it installs, and not all of `targets` among it.
+bool HasStagedOther(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
+// Of its artifacts together.
+uint64_t BytesDone(const updatemanager::v2::UpdateStatus& status);
+
 UmState StateOf(const updatemanager::v2::UpdateStatus& status);
 // The UM works on a command: it says so, or an IDLE one lists something INSTALLING.
 bool IsInstalling(const updatemanager::v2::UpdateStatus& status);

@@ -49,6 +49,20 @@ TEST(StatusView, TakesTheErrorOfAComponentWhenTheUmHasNone) {
   EXPECT_EQ(ErrorOf(status), "all of it");
 }
 
+TEST(StatusView, ProgressTowardsAnotherVersionIsStagedOther) {
+  const std::vector<Target> targets = {{.component_id = "a", .component_type = "t", .version = "2"}};
+  const auto staged = [&](umv2::UpdateState state, const std::string& version) {
+    umv2::UpdateStatus status = Status(state, {{"a", "1", umv2::INSTALLED}, {"a", version, umv2::INSTALLING}});
+    for (umv2::ComponentStatus& component : *status.mutable_components()) component.set_component_type("t");
+    return HasStagedOther(status, targets);
+  };
+  EXPECT_FALSE(staged(umv2::PREPARED, "2"));
+  EXPECT_TRUE(staged(umv2::PREPARED, "3"));
+  EXPECT_TRUE(staged(umv2::UPDATED, "3"));
+  EXPECT_FALSE(staged(umv2::FAILED, "3")) << "it is reverted anyway";
+  EXPECT_FALSE(HasStagedOther(Status(umv2::PREPARED, {{"a", "1", umv2::INSTALLED}}), targets)) << "it does not tell";
+}
+
 TEST(StatusView, ShowsAComponentOnceWithWhatItBecomes) {
   UmInfo um;
   um.node.set_node_id("um");

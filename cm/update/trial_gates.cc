@@ -53,10 +53,24 @@ std::vector<GateProbeStatus> TrialGates::Probes() const {
 
 void TrialGates::EnterPhase() {
   const Phase phase = parts_.update.update().phase;
-  if (phase != Phase::kReady) preconditions_.reset();
+  ForgetConditions();
   if (phase != Phase::kTrial) gate_.reset();
   if (phase == Phase::kReady) StartPreconditions();
   if (phase == Phase::kTrial) StartHealthGate();
+}
+
+void TrialGates::ForgetConditions() {
+  preconditions_.reset();
+  preconditions_met_ = false;
+}
+
+void TrialGates::AskConditions(const std::vector<Action>& actions) {
+  const UnitUpdate& update = parts_.update.update();
+  const bool started = std::ranges::any_of(actions, [](const Action& a) { return a.command == UmCommand::kStart; });
+  if (started) ForgetConditions();
+  // Ready asks when it is entered.
+  if (update.phase == Phase::kReady || preconditions_ != nullptr || !WaitsForConditions(update, parts_.limits)) return;
+  StartPreconditions();
 }
 
 void TrialGates::Tick() {
@@ -91,15 +105,18 @@ void TrialGates::StartPreconditions() {
 
 void TrialGates::UpdateReadiness() {
   const UnitUpdate& update = parts_.update.update();
-  if (update.phase != Phase::kReady || update.compensating) return;
+  const Phase phase = update.phase;
+  if (phase != Phase::kReady && phase != Phase::kStarting && phase != Phase::kCommitting) return;
   bool ready = preconditions_met_;
   std::string reason = preconditions_reason_;
   const StoredDesired* documents = parts_.update.documents();
-  if (documents == nullptr) {
+  if (documents == nullptr && !update.compensating && phase != Phase::kCommitting) {
     // The assignment's conditions are unknown, so nothing says that they hold.
     return parts_.update.Handle(UnitEvent(Event::Kind::kAbort, kNoDocuments));
   }
-  if (documents->accepted.assignment.has_window()) {
+  // Whoever has begun to start, or goes back, is past its window.
+  const bool in_window = phase == Phase::kReady && !update.compensating;
+  if (in_window && documents->accepted.assignment.has_window()) {
     const auto& window = documents->accepted.assignment.window();
     const absl::Time now = parts_.trust.TrustedNow(parts_.clock.Now());
     if (window.has_not_after() && now > absl::FromUnixSeconds(window.not_after().seconds())) {

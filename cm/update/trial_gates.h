@@ -31,6 +31,7 @@ struct TrialGatesParts {
   EventLoop& loop;
   Clock& clock;
   const config::v1::CmConfig& config;
+  const Limits& limits;
   const TrustStore& trust;
   GateFactory make_gate;
   UpdatePort& update;
@@ -45,6 +46,8 @@ class TrialGates {
 
   // Ends what does not belong to the update's new phase, and begins what does.
   void EnterPhase();
+  // After each step: conditions are asked anew before each StartUpdate.
+  void AskConditions(const std::vector<Action>& actions);
   // Once a second while an update runs.
   void Tick();
 
@@ -55,6 +58,7 @@ class TrialGates {
 
  private:
   void StartPreconditions();
+  void ForgetConditions();
   void StartHealthGate();
   void UpdateReadiness();
   void CheckVerdictTimeout();

@@ -17,6 +17,7 @@ class TrialGatesTest : public testing::Test {
       : gates_({.loop = room_.loop,
                 .clock = room_.clock,
                 .config = room_.config,
+                .limits = limits_,
                 .trust = *room_.trust,
                 .make_gate = [this](GateMode mode, const std::vector<release::v1::Probe>& probes,
                                     absl::Duration grace) -> absl::StatusOr<std::unique_ptr<GateRunner>> {
@@ -46,6 +47,7 @@ class TrialGatesTest : public testing::Test {
   }
 
   UpdateRoom room_;
+  const Limits limits_;
   ProbeWorkers workers_{0};
   absl::Status gate_status_;
   std::vector<std::string> probes_;

@@ -22,10 +22,10 @@ bool Prepares(Phase phase) { return phase == Phase::kPreparing || phase == Phase
 
 }  // namespace
 
-void UmCommands::SendMessage(const std::string& node_id, const umv2::CMMessages& message) {
-  if (const absl::Status sent = parts_.ums.Send(node_id, message); !sent.ok()) {
-    LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
-  }
+bool UmCommands::SendMessage(const std::string& node_id, const umv2::CMMessages& message) {
+  const absl::Status sent = parts_.ums.Send(node_id, message);
+  if (!sent.ok()) LogDebug("not sent", {{"um", node_id}, {"error", ToPersonText(sent)}});
+  return sent.ok();
 }
 
 void UmCommands::Send(const std::string& node_id, UmCommand command) {
@@ -80,9 +80,10 @@ void UmCommands::SendPrepare(const Participant& participant) {
         if (!prepare.ok()) {
           return parts_.update.Handle(NodeEvent(Event::Kind::kNoArtifacts, node_id, ToPersonText(prepare.status())));
         }
+        if (!StillWantsPrepare(update, node_id)) return;
         umv2::CMMessages message;
         *message.mutable_prepare_update() = *std::move(prepare);
-        SendMessage(node_id, message);
+        if (SendMessage(node_id, message)) parts_.update.Handle(NodeEvent(Event::Kind::kPrepareWentOut, node_id));
       }));
 }
 

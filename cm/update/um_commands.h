@@ -36,7 +36,8 @@ class UmCommands {
 
  private:
   void SendPrepare(const Participant& participant);
-  void SendMessage(const std::string& node_id, const updatemanager::v2::CMMessages& message);
+  // False: it has no stream.
+  bool SendMessage(const std::string& node_id, const updatemanager::v2::CMMessages& message);
   ArtifactSource Source() const;
 
   const UmCommandsParts parts_;

@@ -12,7 +12,10 @@ Event StatusEvent(const UnitUpdate& update, const UmInfo& um, bool registered) {
   event.um_registered = registered;
   event.um_tells_running = um.last.tells_running();
   for (const Participant& participant : update.participants) {
-    if (participant.node_id == um.node.node_id()) event.um_on_target = RunsTargets(um.last, participant.targets);
+    if (participant.node_id != um.node.node_id()) continue;
+    event.um_on_target = RunsTargets(um.last, participant.targets);
+    event.um_staged_other = HasStagedOther(um.last, participant.targets);
+    event.um_bytes_done = BytesDone(um.last);
   }
   return event;
 }

@@ -22,7 +22,9 @@ Participant* FindParticipant(UnitUpdate& update, const std::string& node_id) {
   return found == update.participants.end() ? nullptr : &*found;
 }
 
-bool IsBusy(const Participant& p) { return p.installing || (p.sent != UmCommand::kNone && !p.answered); }
+bool IsBusy(const Participant& p) {
+  return p.installing || (p.sent != UmCommand::kNone && !p.answered && !p.awaits_artifacts);
+}
 
 bool GaveNoAnswer(const Participant& p, const Limits& limits) {
   return p.sent != UmCommand::kNone && !p.answered && !p.installing && p.resend_after >= limits.resend_max;
@@ -55,10 +57,25 @@ bool IsRevertTurn(const UnitUpdate& update, const Participant& participant, cons
   return false;
 }
 
+bool HasStaged(const Participant& p, UmState state) { return HasReported(p, state) && !p.staged_other; }
+
+bool LacksConditions(const UnitUpdate& update, const Participant& p) {
+  return update.phase == Phase::kStarting && !update.ready && HasReported(p, UmState::kPrepared) && !IsBusy(p) &&
+         IsStartTurn(update, p);
+}
+
+bool IsLeftover(const Participant& p, const Limits& limits) {
+  if (IsCommitted(p) || p.step_elapsed <= limits.apply) return false;
+  // A reboot may take as long as a start; one that is behind has forward attempts of its own.
+  return p.connected && p.reported ? p.state == UmState::kUpdated
+                                   : p.missing_for > std::max(limits.registration, limits.start);
+}
+
 bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
   switch (update.phase) {
     case Phase::kStarting:
-      return participant.state != UmState::kUpdated && IsStartTurn(update, participant);
+      return participant.state != UmState::kUpdated && IsStartTurn(update, participant) &&
+             !LacksConditions(update, participant);
     case Phase::kCommitting:
       return !IsCommitted(participant);
     case Phase::kReverting:

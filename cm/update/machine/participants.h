@@ -51,6 +51,15 @@ bool IsApplyTurn(const UnitUpdate& update, const Participant& participant);
 // Every UM after it in start order is settled, or has spent its revert budget.
 bool IsRevertTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits);
 
+// StartUpdate is its turn, and only the conditions are missing.
+bool LacksConditions(const UnitUpdate& update, const Participant& participant);
+
+// Says PREPARED, or UPDATED, of what this update asks for.
+bool HasStaged(const Participant& participant, UmState state);
+
+// May keep the others waiting for ever after COMMIT: it is gone, or cannot apply.
+bool IsLeftover(const Participant& participant, const Limits& limits);
+
 // Its Start, Apply or Revert is what the update waits for: its step clock runs.
 bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const Limits& limits);
 

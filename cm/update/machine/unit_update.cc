@@ -23,7 +23,9 @@ namespace {
 
 void ObserveTime(UnitUpdate& update, absl::Duration elapsed, const Limits& limits) {
   update.phase_elapsed += elapsed;
-  if (update.trial_running) update.trial_elapsed += elapsed;
+  // Nothing else bounds how long a unit that has begun to start waits for its conditions.
+  const bool held_up = AnyOf(update, [&](const Participant& p) { return LacksConditions(update, p); });
+  if (update.trial_running || held_up) update.trial_elapsed += elapsed;
   for (Participant& participant : update.participants) {
     participant.since_sent += elapsed;
     if (!participant.connected) participant.missing_for += elapsed;
@@ -31,10 +33,10 @@ void ObserveTime(UnitUpdate& update, absl::Duration elapsed, const Limits& limit
   }
 }
 
-void ObserveStatus(Participant& participant, const Event& event, const Limits& limits) {
+void ObserveStatus(Participant& participant, const Event& event) {
   if (event.um_registered || !participant.connected) {
     participant.sent = UmCommand::kNone;
-    participant.resend_after = limits.resend_first;
+    participant.awaits_artifacts = false;
   }
   participant.answered = true;
   participant.connected = true;
@@ -44,7 +46,11 @@ void ObserveStatus(Participant& participant, const Event& event, const Limits& l
   participant.installing = event.um_installing;
   participant.on_target = event.um_on_target;
   participant.tells_running = event.um_tells_running;
-  participant.took_prepare = participant.took_prepare || event.um_installing || event.um_state == UmState::kPrepared;
+  participant.staged_other = event.um_staged_other;
+  if (event.um_bytes_done > participant.bytes_done) {
+    participant.bytes_done = event.um_bytes_done;
+    participant.prepares = std::min(participant.prepares, 1U);
+  }
   participant.error = event.text;
 }
 
@@ -52,6 +58,7 @@ void ObserveLoss(Participant& participant) {
   participant.connected = false;
   participant.installing = false;
   participant.sent = UmCommand::kNone;
+  participant.awaits_artifacts = false;
 }
 
 // Only what is undecided can be given up, and a compensating update is the way back already.
@@ -67,7 +74,7 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
     case Event::Kind::kTick:
       return ObserveTime(update, event.elapsed, limits);
     case Event::Kind::kUmStatus:
-      if (participant != nullptr) ObserveStatus(*participant, event, limits);
+      if (participant != nullptr) ObserveStatus(*participant, event);
       return;
     case Event::Kind::kUmLost:
       if (participant != nullptr) ObserveLoss(*participant);
@@ -114,9 +121,16 @@ void Observe(UnitUpdate& update, const Event& event, const Limits& limits) {
         update.abort_reason = absl::StrCat("artifacts for ", event.node_id, ": ", event.text);
       } else if (participant != nullptr) {
         // As if the UM had tried and failed: it is tried again, a bounded number of times.
+        participant->awaits_artifacts = false;
         participant->answered = true;
         participant->error = event.text;
       }
+      return;
+    case Event::Kind::kPrepareWentOut:
+      if (participant == nullptr || !participant->awaits_artifacts) return;
+      participant->awaits_artifacts = false;
+      participant->prepare_went_out = true;
+      participant->answered = false;
       return;
   }
 }
@@ -132,9 +146,9 @@ UmCommand Wanted(const UnitUpdate& update, const Participant& participant, const
 }
 
 void CountSent(UnitUpdate& update, Participant& participant, UmCommand command) {
-  if (command == UmCommand::kPrepare && (participant.prepares == 0 || participant.took_prepare)) {
+  if (command == UmCommand::kPrepare && (participant.prepares == 0 || participant.prepare_went_out)) {
     ++participant.prepares;
-    participant.took_prepare = false;
+    participant.prepare_went_out = false;
   }
   const bool forward = command == UmCommand::kPrepare || command == UmCommand::kStart;
   if (forward && update.phase == Phase::kCommitting) ++participant.forward_attempts;
@@ -144,11 +158,21 @@ void CountSent(UnitUpdate& update, Participant& participant, UmCommand command) 
   }
 }
 
+// The same was tried and came to nothing: another try comes after a pause, also when the UM has just come back.
+bool WasTried(const UnitUpdate& update, const Participant& participant, UmCommand command) {
+  if (command != UmCommand::kPrepare && command != UmCommand::kStart) return false;
+  if (update.phase == Phase::kCommitting) return participant.forward_attempts > 0;
+  return command == UmCommand::kPrepare ? participant.prepare_went_out : participant.starts > 0;
+}
+
 void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& actions) {
   for (Participant& participant : update.participants) {
     const UmCommand wanted = Wanted(update, participant, limits);
     if (wanted == UmCommand::kNone) {
-      if (!IsBusy(participant)) participant.sent = UmCommand::kNone;
+      if (!IsBusy(participant)) {
+        participant.sent = UmCommand::kNone;
+        participant.awaits_artifacts = false;
+      }
       continue;
     }
     // A UM that works is told when it is done; only a preparation can be cancelled.
@@ -158,21 +182,24 @@ void SendWanted(UnitUpdate& update, const Limits& limits, std::vector<Action>& a
     if (participant.installing && !cancels && !redirects) continue;
     const bool again = wanted == participant.sent && !redirects;
     const bool unanswered = again && !participant.answered;
-    if (again) {
-      // A UM may be silent for as long as a download takes; any other command is worth repeating.
-      if (unanswered && wanted == UmCommand::kPrepare) continue;
+    // A UM may be silent for as long as a download takes; any other command is worth repeating.
+    if (again && wanted == UmCommand::kPrepare && (unanswered || participant.awaits_artifacts)) continue;
+    if (again || (!redirects && WasTried(update, participant, wanted))) {
       if (participant.since_sent < participant.resend_after) continue;
-      participant.resend_after = std::min(participant.resend_after * 2, limits.resend_max);
+      participant.resend_after = std::clamp(participant.resend_after * 2, limits.resend_first, limits.resend_max);
     } else {
       participant.resend_after = limits.resend_first;
     }
     participant.sent = wanted;
+    participant.awaits_artifacts = wanted == UmCommand::kPrepare;
     participant.answered = false;
     participant.since_sent = absl::ZeroDuration();
     // A repetition is a new try only where the UM tried, failed and must go forward all the same.
     const bool tried_again = update.phase == Phase::kCommitting && (!unanswered || GaveNoAnswer(participant, limits));
     const bool counts = !redirects && (!again || tried_again);
     if (counts) CountSent(update, participant, wanted);
+    // What held for this StartUpdate need not hold for the next one.
+    if (wanted == UmCommand::kStart) update.ready = false;
     actions.push_back({Action::Kind::kSend, participant.node_id, wanted});
   }
 }
@@ -211,6 +238,22 @@ Step Advance(const UnitUpdate& update, const Event& event, const Limits& limits)
   }
   SendWanted(step.update, limits, step.actions);
   return step;
+}
+
+bool StillWantsPrepare(const UnitUpdate& update, const std::string& node_id) {
+  const auto p = std::ranges::find(update.participants, node_id, &Participant::node_id);
+  return p != update.participants.end() && p->sent == UmCommand::kPrepare && p->awaits_artifacts;
+}
+
+bool WaitsForConditions(const UnitUpdate& update, const Limits& limits) {
+  if (update.ready || update.phase == Phase::kIdle) return false;
+  UnitUpdate if_they_held = update;
+  if_they_held.ready = true;
+  if (update.phase == Phase::kReady) return true;
+  return AnyOf(update, [&](const Participant& p) {
+    return !p.installing && Wanted(if_they_held, p, limits) == UmCommand::kStart &&
+           Wanted(update, p, limits) != UmCommand::kStart;
+  });
 }
 
 bool IsPastTrialDeadline(const UnitUpdate& update, const Limits& limits) {

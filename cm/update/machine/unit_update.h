@@ -81,7 +81,8 @@ struct Participant {
   std::vector<Target> targets;
 
   // --- durable ---
-  // Commands sent before COMMIT; zero prepares: the UM was never touched.
+  // Commands sent before COMMIT; zero prepares: the UM was never touched. Of PrepareUpdate, the tries since bytes last
+  // came further.
   uint32_t prepares = 0;
   uint32_t starts = 0;
   // StartUpdates sent after COMMIT to bring a UM that fell back forward again.
@@ -99,8 +100,14 @@ struct Participant {
   bool installing = false;
   // Its reported versions are what runs, also before Apply.
   bool tells_running = false;
-  // Took up the last PrepareUpdate: what it loses from now on is lost work.
-  bool took_prepare = false;
+  // It has prepared, or runs on trial, other versions than this update's.
+  bool staged_other = false;
+  // PrepareUpdate is decided, and not on the stream yet: CM fetches what it names. There is nothing to revert.
+  bool awaits_artifacts = false;
+  // The last PrepareUpdate was on the stream: a UM that comes back IDLE from it has lost a try.
+  bool prepare_went_out = false;
+  // The most that it had of its artifacts.
+  uint64_t bytes_done = 0;
   // Where its artifacts are has changed since the last PrepareUpdate.
   bool sources_changed = false;
   std::string error;
@@ -139,9 +146,13 @@ struct UnitUpdate {
   // This update takes a half-committed one back; it is never taken back itself.
   bool compensating = false;
   Outcome outcome = Outcome::kNone;
+  // Node ids of those that had not applied when the update was closed as applied; they are driven forward when they
+  // return.
+  std::vector<std::string> leftovers;
 
   // --- observed; not durable ---
   bool paused = false;
+  // The conditions hold, asked since the last StartUpdate: each of them uses the answer up.
   bool ready = false;
   std::string ready_reason;
   bool verified = false;
@@ -194,6 +205,8 @@ struct Event {
     kSourcesChanged,
     // CM cannot have the artifacts that a UM needs.
     kNoArtifacts,
+    // A PrepareUpdate is on the UM's stream.
+    kPrepareWentOut,
   };
   Kind kind = Kind::kTick;
   absl::Duration elapsed;
@@ -205,6 +218,10 @@ struct Event {
   bool um_registered = false;
   bool um_on_target = false;
   bool um_tells_running = false;
+  // What it lists as INSTALLING is not what this update asks of it; false when it lists nothing.
+  bool um_staged_other = false;
+  // Of its artifacts together.
+  uint64_t um_bytes_done = 0;
   // An error, or a reason.
   std::string text;
   bool flag = false;
@@ -233,6 +250,11 @@ Step Advance(const UnitUpdate& update, const Event& event, const Limits& limits)
 
 // A new update, in Preparing, with `participants` in any order.
 UnitUpdate Begin(UnitUpdate update, std::vector<Participant> participants);
+
+// A PrepareUpdate that was decided may still go out: ask right before it does.
+bool StillWantsPrepare(const UnitUpdate& update, const std::string& node_id);
+// A StartUpdate waits for nothing but the conditions: they are to be asked now, and answered by kReadiness.
+bool WaitsForConditions(const UnitUpdate& update, const Limits& limits);
 
 // What the unit waits for, for a person: one line per thing.
 std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits);

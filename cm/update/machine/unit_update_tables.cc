@@ -21,7 +21,7 @@ bool PrepareFailed(const UnitUpdate& u, const Limits&) {
 
 bool PreparedTooOften(const UnitUpdate& u, const Limits& limits) {
   return AnyOf(u, [&](const Participant& p) {
-    return p.prepares >= limits.tries_per_um && HasReported(p, UmState::kIdle) && !IsBusy(p) &&
+    return p.prepares >= limits.tries_per_um && HasReported(p, UmState::kIdle) && !IsBusy(p) && !p.awaits_artifacts &&
            p.since_sent >= p.resend_after;
   });
 }
@@ -37,7 +37,7 @@ bool UmMissing(const UnitUpdate& u, const Limits& limits) {
 
 // Says that it is done, and runs something else.
 bool IsOffTarget(const Participant& p) {
-  return HasReported(p, UmState::kUpdated) && !IsBusy(p) && p.tells_running && !p.on_target;
+  return HasReported(p, UmState::kUpdated) && !IsBusy(p) && (p.staged_other || (p.tells_running && !p.on_target));
 }
 
 bool AnyOffTarget(const UnitUpdate& u, const Limits&) { return AnyOf(u, IsOffTarget); }
@@ -49,7 +49,7 @@ bool BudgetSpent(const UnitUpdate& u, const Limits& limits) {
 
 bool AllPrepared(const UnitUpdate& u, const Limits&) {
   return AllOf(u,
-               [](const Participant& p) { return HasReported(p, UmState::kPrepared) && !IsBusy(p) && p.prepares > 0; });
+               [](const Participant& p) { return HasStaged(p, UmState::kPrepared) && !IsBusy(p) && p.prepares > 0; });
 }
 
 bool AnyFailed(const UnitUpdate& u, const Limits&) {
@@ -57,14 +57,17 @@ bool AnyFailed(const UnitUpdate& u, const Limits&) {
 }
 
 bool MayStart(const UnitUpdate& u, const Limits& limits) {
-  // The way back out of mixed versions waits for nobody.
-  const bool allowed = u.compensating || (u.ready && (u.approved || !u.needs_approval) && !u.paused);
-  return allowed && AllPrepared(u, limits);
+  // The way back out of mixed versions waits for no person.
+  const bool allowed = u.compensating || ((u.approved || !u.needs_approval) && !u.paused);
+  return u.ready && allowed && AllPrepared(u, limits);
 }
 
-bool AnyLeft(const UnitUpdate& u, const Limits&) {
-  return AnyOf(u, [](const Participant& p) { return HasReported(p, UmState::kIdle) && !IsBusy(p); });
+// Has no longer, or never had, what this update asked it to prepare.
+bool HasLeft(const Participant& p) {
+  return !IsBusy(p) && (HasReported(p, UmState::kIdle) || (HasReported(p, UmState::kPrepared) && p.staged_other));
 }
+
+bool AnyLeft(const UnitUpdate& u, const Limits&) { return AnyOf(u, HasLeft); }
 
 bool StartTooLong(const UnitUpdate& u, const Limits& limits) {
   return AnyOf(u, [&](const Participant& p) { return p.step_elapsed > limits.start; });
@@ -105,8 +108,13 @@ bool ForwardExhausted(const UnitUpdate& u, const Limits& limits) {
   });
 }
 
+bool OnlyLeftoversMissing(const UnitUpdate& u, const Limits& limits) {
+  return AllOf(u, [&](const Participant& p) { return IsCommitted(p) || IsLeftover(p, limits); });
+}
+
+// Nobody who took part is known when the record was lost with its copy.
 bool Settled(const UnitUpdate& u) {
-  return AllOf(u, [](const Participant& p) { return IsSettled(p); });
+  return !u.participants.empty() && AllOf(u, [](const Participant& p) { return IsSettled(p); });
 }
 
 bool AnyOnTarget(const UnitUpdate& u) {
@@ -121,8 +129,10 @@ bool CompensatedAfterAll(const UnitUpdate& u, const Limits&) {
 
 bool MustCompensate(const UnitUpdate& u, const Limits&) {
   return Settled(u) && !u.compensating && AnyOnTarget(u) && AllOf(u, [](const Participant& p) {
-           return !p.on_target ||
-                  std::ranges::all_of(p.targets, [](const Target& t) { return !t.previous_version.empty(); });
+           // A UM of Aos 8 refuses every lower version.
+           return !p.on_target || (!p.highest_first && std::ranges::all_of(p.targets, [](const Target& t) {
+             return !t.previous_version.empty();
+           }));
          });
 }
 
@@ -140,11 +150,14 @@ bool AllReported(const UnitUpdate& u, const Limits&) {
   return AllOf(u, [](const Participant& p) { return p.reported; });
 }
 
-// A UM that is gone for good must not keep the others from what comes next; should it return, it is told how this
+// A UM that is gone for good, or cannot go back, must not keep the others from what comes next; it is told how this
 // ended.
-bool ReplacedAndSettled(const UnitUpdate& u, const Limits& limits) {
+bool ReplacedAndKnown(const UnitUpdate& u, const Limits& limits) {
   return u.new_assignment_waits && AllOf(u, [&](const Participant& p) {
-           return IsSettled(p) || (!p.connected && p.missing_for > limits.registration);
+           const bool gone = !p.connected && p.missing_for > limits.registration;
+           const bool tried_in_vain = p.connected && p.reported && !p.installing && p.sent == UmCommand::kRevert &&
+                                      (p.answered || GaveNoAnswer(p, limits));
+           return IsSettled(p) || gone || tried_in_vain;
          });
 }
 
@@ -161,7 +174,8 @@ std::string FailedUms(const UnitUpdate& update) {
 
 void Abort(UnitUpdate& update, std::string reason) {
   update.decision = Decision::kAbort;
-  update.reason = std::move(reason);
+  // What came first is what has to be mended.
+  update.reason = update.reason.empty() ? std::move(reason) : absl::StrCat(update.reason, "; going back: ", reason);
   update.abort_reason.clear();
 }
 
@@ -206,9 +220,11 @@ void AbortBudget(UnitUpdate& update, const Limits& limits) {
 void AbortLeft(UnitUpdate& update, const Limits&) {
   std::string who;
   for (const Participant& p : update.participants) {
-    if (!HasReported(p, UmState::kIdle) || IsBusy(p)) continue;
+    if (!HasLeft(p)) continue;
     absl::StrAppend(&who, who.empty() ? "" : "; ", p.node_id,
-                    p.on_target ? " made the new version permanent by itself" : " no longer has what it prepared");
+                    p.staged_other ? " has prepared another version"
+                    : p.on_target  ? " made the new version permanent by itself"
+                                   : " no longer has what it prepared");
   }
   Abort(update, who);
 }
@@ -261,8 +277,32 @@ void StartTrial(UnitUpdate& update, const Limits&) {
   update.gate_passed = false;
 }
 
-void FinishApplied(UnitUpdate& update, const Limits&) {
+void FinishApplied(UnitUpdate& update, const Limits& limits) {
   update.outcome = update.compensating ? Outcome::kReverted : Outcome::kApplied;
+  std::string but;
+  for (const Participant& p : update.participants) {
+    const bool left = !IsCommitted(p);
+    if (left) update.leftovers.push_back(p.node_id);
+    if (!left && p.error.empty()) continue;
+    absl::StrAppend(&but, but.empty() ? "" : "; ", p.node_id,
+                    !left          ? ": apply: "
+                    : !p.connected ? absl::StrCat(" is away for longer than ", absl::FormatDuration(limits.apply))
+                                   : " could not apply: ",
+                    left && !p.connected ? std::string()
+                    : p.error.empty()    ? "no reason given"
+                                         : p.error);
+  }
+  if (!but.empty()) update.reason = absl::StrCat(update.reason, update.reason.empty() ? "" : "; ", but);
+}
+
+void NameMixed(UnitUpdate& update, const Limits&) {
+  std::string who;
+  for (const Participant& p : update.participants) {
+    if (p.on_target == update.compensating) continue;
+    absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
+  }
+  absl::StrAppend(&update.reason, update.reason.empty() ? "" : "; going back: ", who,
+                  " did not come back to the version before");
 }
 
 void FinishReverted(UnitUpdate& update, const Limits&) { update.outcome = Outcome::kReverted; }
@@ -292,13 +332,14 @@ void Compensate(UnitUpdate& update, const Limits&) {
       target.release_digest.clear();
     }
     p.prepares = p.starts = p.forward_attempts = 0;
-    p.on_target = false;
+    p.on_target = p.prepare_went_out = false;
+    p.bytes_done = 0;
     back.push_back(std::move(p));
   }
   update.compensating = true;
   update.abort_reason.clear();
   update.approved = true;
-  update.ready = true;
+  update.ready = false;
   update.verify_before_commit = false;
   update.gate_passed = false;
   update.trial_running = false;
@@ -313,8 +354,6 @@ constexpr Transition kTransitions[] = {
     {Phase::kPreparing, "a UM is FAILED", PrepareFailed, Phase::kReverting, "ABORT", AbortPrepareFailed},
     {Phase::kPreparing, "a UM lost what it prepared too often", PreparedTooOften, Phase::kReverting, "ABORT",
      AbortTooOften},
-    {Phase::kPreparing, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
-     AbortMissing},
     {Phase::kPreparing, "the prepare budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortBudget},
     {Phase::kPreparing, "all UMs are PREPARED", AllPrepared, Phase::kReady, "", nullptr},
 
@@ -322,10 +361,8 @@ constexpr Transition kTransitions[] = {
      "ABORT", AbortAsWanted},
     {Phase::kReady, "a UM is FAILED", AnyFailed, Phase::kReverting, "ABORT", AbortFailed},
     {Phase::kReady, "a UM lost what it prepared", AnyLeft, Phase::kPreparing, "", ForgetReadiness},
-    {Phase::kReady, "a UM is missing longer than the registration budget", UmMissing, Phase::kReverting, "ABORT",
-     AbortMissing},
     {Phase::kReady, "the ready budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortBudget},
-    {Phase::kReady, "preconditions, window and approval are given, not paused (or compensating), all UMs PREPARED",
+    {Phase::kReady, "the conditions hold, all UMs are PREPARED, and approved and not paused (or compensating)",
      MayStart, Phase::kStarting, "", nullptr},
 
     {Phase::kStarting, "an operator, the fleet or a newer assignment wants it gone", WantedGone, Phase::kReverting,
@@ -359,6 +396,8 @@ constexpr Transition kTransitions[] = {
     {Phase::kCommitting, "all UMs are IDLE on the new versions", AllCommitted, Phase::kIdle, "applied", FinishApplied},
     {Phase::kCommitting, "a UM fell back and its forward attempts are spent", ForwardExhausted, Phase::kReverting,
      "ABORT, compensate", AbortExhausted},
+    {Phase::kCommitting, "the others are gone or cannot apply, for longer than the apply budget", OnlyLeftoversMissing,
+     Phase::kIdle, "applied, with leftovers", FinishApplied},
 
     {Phase::kReverting, "all UMs are IDLE on the previous versions", BackOnPrevious, Phase::kIdle, "reverted",
      FinishReverted},
@@ -366,7 +405,7 @@ constexpr Transition kTransitions[] = {
      "reverted", FinishReverted},
     {Phase::kReverting, "all UMs are IDLE, some on new versions, and their previous ones are known", MustCompensate,
      Phase::kPreparing, "a compensating update begins", Compensate},
-    {Phase::kReverting, "all UMs are IDLE on mixed versions", StillMixed, Phase::kNeedsService, "", nullptr},
+    {Phase::kReverting, "all UMs are IDLE on mixed versions", StillMixed, Phase::kNeedsService, "", NameMixed},
     {Phase::kReverting, "the revert budget of every UM that is not IDLE is spent", SomeGaveUp, Phase::kNeedsService, "",
      nullptr},
 
@@ -380,23 +419,24 @@ constexpr Transition kTransitions[] = {
      "reverted", FinishReverted},
     {Phase::kNeedsService, "all UMs of a compensating update are IDLE on its versions after all", CompensatedAfterAll,
      Phase::kIdle, "reverted", FinishReverted},
-    {Phase::kNeedsService, "a new assignment waits and all UMs are IDLE, or gone", ReplacedAndSettled, Phase::kIdle,
-     "needs service", FinishNeedsService},
+    {Phase::kNeedsService, "a new assignment waits, and every UM is IDLE, gone, or cannot go back", ReplacedAndKnown,
+     Phase::kIdle, "needs service", FinishNeedsService},
 };
 
 // --- command guards ---
 
 bool Untouched(const UnitUpdate&, const Participant& p, const Limits&) { return p.prepares == 0; }
 bool Always(const UnitUpdate&, const Participant&, const Limits&) { return true; }
+bool StagedOther(const UnitUpdate&, const Participant& p, const Limits&) { return p.staged_other; }
 bool MayPrepare(const UnitUpdate&, const Participant& p, const Limits& limits) {
-  return p.prepares < limits.tries_per_um;
+  return p.prepares < limits.tries_per_um || p.awaits_artifacts;
 }
 bool ItsStartTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
-  return p.starts < limits.tries_per_um && IsStartTurn(u, p);
+  return u.ready && p.starts < limits.tries_per_um && IsStartTurn(u, p);
 }
 bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits&) { return IsApplyTurn(u, p); }
 bool ForwardFromIdle(const UnitUpdate&, const Participant& p, const Limits& limits) {
-  return !p.on_target && p.forward_attempts < limits.forward_attempts;
+  return !p.on_target && (p.forward_attempts < limits.forward_attempts || p.awaits_artifacts);
 }
 // Starts now, or may do so out of sight: it was told to and is rebooting, or CM has not seen it since its own restart.
 bool MayBeStarting(const Participant& p, const Limits& limits) {
@@ -407,7 +447,7 @@ bool MayBeStarting(const Participant& p, const Limits& limits) {
   return !settled && p.missing_for <= limits.start;
 }
 bool ForwardLeft(const UnitUpdate& u, const Participant& p, const Limits& limits) {
-  return p.forward_attempts < limits.forward_attempts &&
+  return u.ready && p.forward_attempts < limits.forward_attempts &&
          std::ranges::none_of(u.participants, [&](const Participant& other) {
            return other.node_id != p.node_id && MayBeStarting(other, limits);
          });
@@ -424,17 +464,19 @@ constexpr CommandRule kCommands[] = {
     {Phase::kPreparing, UmState::kPrepared, "left over from an older update", Untouched, UmCommand::kRevert},
     {Phase::kPreparing, UmState::kUpdated, "left over from an older update", Untouched, UmCommand::kRevert},
     {Phase::kPreparing, UmState::kFailed, "left over from an older update", Untouched, UmCommand::kRevert},
-    {Phase::kPreparing, UmState::kIdle, "", MayPrepare, UmCommand::kPrepare},
+    {Phase::kPreparing, UmState::kPrepared, "it has prepared another version", StagedOther, UmCommand::kRevert},
+    {Phase::kPreparing, UmState::kUpdated, "it runs another version on trial", StagedOther, UmCommand::kRevert},
+    {Phase::kPreparing, UmState::kIdle, "tries are left", MayPrepare, UmCommand::kPrepare},
 
-    {Phase::kStarting, UmState::kPrepared, "all UMs before it in start order are UPDATED", ItsStartTurn,
-     UmCommand::kStart},
+    {Phase::kStarting, UmState::kPrepared, "the conditions hold, and all UMs before it in start order are UPDATED",
+     ItsStartTurn, UmCommand::kStart},
 
     {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied", ItsApplyTurn,
      UmCommand::kApply},
-    {Phase::kCommitting, UmState::kFailed, "forward attempts are left, and no other UM can be starting", ForwardLeft,
-     UmCommand::kStart},
-    {Phase::kCommitting, UmState::kPrepared, "forward attempts are left, and no other UM can be starting", ForwardLeft,
-     UmCommand::kStart},
+    {Phase::kCommitting, UmState::kFailed,
+     "the conditions hold, forward attempts are left, and no other UM can be starting", ForwardLeft, UmCommand::kStart},
+    {Phase::kCommitting, UmState::kPrepared,
+     "the conditions hold, forward attempts are left, and no other UM can be starting", ForwardLeft, UmCommand::kStart},
     {Phase::kCommitting, UmState::kIdle, "it runs its old version, and forward attempts are left", ForwardFromIdle,
      UmCommand::kPrepare},
 

@@ -33,8 +33,15 @@ class Unit {
     const Step step = Advance(update, event, limits);
     update = step.update;
     for (const Action& action : step.actions) {
-      if (action.kind == Action::Kind::kSend)
-        sent.push_back(absl::StrCat(action.node_id, ":", std::string(Name(action.command))));
+      if (action.kind != Action::Kind::kSend) continue;
+      sent.push_back(absl::StrCat(action.node_id, ":", std::string(Name(action.command))));
+      if (action.command == UmCommand::kPrepare && !cm_fetches) {
+        Send({.kind = Event::Kind::kPrepareWentOut, .node_id = action.node_id});
+      }
+    }
+    const bool is_told_by_test = update.phase == Phase::kReady && !update.compensating;
+    if (conditions_hold && !is_told_by_test && WaitsForConditions(update, limits)) {
+      Send({.kind = Event::Kind::kReadiness, .flag = true});
     }
   }
 
@@ -65,6 +72,10 @@ class Unit {
   UnitUpdate update;
   Limits limits;
   std::vector<std::string> sent;
+  // Answers as soon as they are asked for; Ready is told by the tests.
+  bool conditions_hold = true;
+  // PrepareUpdate does not go out by itself.
+  bool cm_fetches = false;
 };
 
 // Three UMs in Trial, everything UPDATED: config (1), model (2), rootfs (3, switches a boot).
@@ -188,8 +199,12 @@ TEST(UnitUpdate, AUmThatLostWhatItPreparedPreparesAgainABoundedNumberOfTimes) {
     unit.Reports("a", UmState::kPrepared);
     EXPECT_EQ(unit.update.phase, Phase::kReady);
     unit.Loses("a");
+    unit.Sent();
     unit.Registers("a", UmState::kIdle);
     EXPECT_EQ(unit.update.phase, Phase::kPreparing) << i;
+    EXPECT_THAT(unit.Sent(), IsEmpty()) << "the next try comes after a pause";
+    unit.Passes(absl::Minutes(1));
+    EXPECT_THAT(unit.Sent(), ElementsAre("a:PrepareUpdate"));
   }
   unit.Loses("a");
   unit.Registers("a", UmState::kIdle);
@@ -198,16 +213,111 @@ TEST(UnitUpdate, AUmThatLostWhatItPreparedPreparesAgainABoundedNumberOfTimes) {
   EXPECT_THAT(unit.update.reason, HasSubstr("5 times"));
 }
 
-TEST(UnitUpdate, AMissingUmAbortsOnlyAfterTheRegistrationBudget) {
+TEST(UnitUpdate, AUmThatIsAwayBeforeStartIsWaitedForWithinThePhasesOwnBudget) {
   Unit unit({Um("a", 1), Um("b", 2)});
+  for (const char* node : {"a", "b"}) unit.Registers(node, UmState::kIdle);
+  unit.Reports("a", UmState::kPrepared);
+  unit.Loses("b");
+  unit.Passes(absl::Hours(23));
+  EXPECT_EQ(unit.update.phase, Phase::kPreparing);
+  EXPECT_THAT(WaitsFor(unit.update, unit.limits), ElementsAre("b (not connected) to be PREPARED"));
+  unit.Registers("b", UmState::kPrepared);
+  EXPECT_EQ(unit.update.phase, Phase::kStarting);
+
+  Unit sleeps({Um("a", 1), Um("b", 2)});
+  sleeps.update.ready = false;
+  for (const char* node : {"a", "b"}) sleeps.Registers(node, UmState::kIdle);
+  for (const char* node : {"a", "b"}) sleeps.Reports(node, UmState::kPrepared);
+  sleeps.Loses("b");
+  sleeps.Passes(absl::Hours(24 * 6));
+  EXPECT_EQ(sleeps.update.phase, Phase::kReady);
+  sleeps.Passes(absl::Hours(25));
+  EXPECT_EQ(sleeps.update.phase, Phase::kReverting) << "its own budget decides";
+}
+
+TEST(UnitUpdate, AUmThatDiesInEveryPrepareIsGivenUpAfterABoundedNumberOfSpacedTries) {
+  Unit unit({Um("a", 1)});
+  unit.Registers("a", UmState::kIdle);
+  int commands = 1;
+  for (int second = 0; second < 600 && unit.update.phase == Phase::kPreparing; ++second) {
+    unit.Loses("a");
+    unit.Sent();
+    unit.Registers("a", UmState::kIdle);
+    unit.Passes(absl::Seconds(1));
+    commands += static_cast<int>(unit.Sent().size());
+  }
+  EXPECT_EQ(unit.update.outcome, Outcome::kReverted);
+  EXPECT_EQ(commands, 5);
+}
+
+TEST(UnitUpdate, ProgressClearsTheCountOfTries) {
+  Unit unit({Um("a", 1)});
+  unit.Registers("a", UmState::kIdle);
+  for (uint64_t tries = 1; tries < 20; ++tries) {
+    unit.Send({.kind = Event::Kind::kUmStatus, .node_id = "a", .um_installing = true, .um_bytes_done = tries * 1000});
+    unit.Loses("a");
+    unit.Registers("a", UmState::kIdle);
+    unit.Passes(absl::Minutes(1));
+    ASSERT_EQ(unit.update.phase, Phase::kPreparing) << tries;
+  }
+}
+
+TEST(UnitUpdate, APrepareThatNeverWentOutLeavesNothingToRevert) {
+  Unit unit({Um("a", 1), Um("b", 2)});
+  unit.cm_fetches = true;
+  for (const char* node : {"a", "b"}) unit.Registers(node, UmState::kIdle);
+  EXPECT_TRUE(StillWantsPrepare(unit.update, "a"));
+  unit.Send({.kind = Event::Kind::kPrepareWentOut, .node_id = "b"});
+  unit.Sent();
+  unit.Aborts("superseded");
+  EXPECT_FALSE(StillWantsPrepare(unit.update, "a")) << "nothing is sent after ABORT but Revert";
+  EXPECT_THAT(unit.Sent(), ElementsAre("b:RevertUpdate"));
+  unit.Reports("b", UmState::kIdle);
+  EXPECT_EQ(unit.update.outcome, Outcome::kReverted);
+}
+
+TEST(UnitUpdate, AUmThatHasPreparedAnotherVersionIsRevertedAndPreparedAnew) {
+  Unit unit({Um("a", 1)});
+  unit.Registers("a", UmState::kIdle);
+  unit.Sent();
+  unit.Send({.kind = Event::Kind::kUmStatus, .node_id = "a", .um_state = UmState::kPrepared, .um_staged_other = true});
+  EXPECT_EQ(unit.update.phase, Phase::kPreparing);
+  EXPECT_THAT(unit.Sent(), ElementsAre("a:RevertUpdate"));
+  unit.Reports("a", UmState::kIdle);
+  unit.Passes(absl::Minutes(1));
+  EXPECT_THAT(unit.Sent(), ElementsAre("a:PrepareUpdate"));
+  unit.Reports("a", UmState::kPrepared);
+  EXPECT_EQ(unit.update.phase, Phase::kStarting);
+}
+
+TEST(UnitUpdate, AUmThatIsUpdatedToAnotherVersionIsNoProgress) {
+  Unit unit({Um("a", 1)});
   unit.Registers("a", UmState::kIdle);
   unit.Reports("a", UmState::kPrepared);
-  unit.Passes(absl::Minutes(2));
-  EXPECT_EQ(unit.update.phase, Phase::kPreparing);
-  unit.Registers("b", UmState::kIdle);
-  unit.Loses("b");
-  unit.Passes(absl::Minutes(3));
-  EXPECT_THAT(unit.update.reason, HasSubstr("no connection from b"));
+  unit.Send({.kind = Event::Kind::kUmStatus, .node_id = "a", .um_state = UmState::kUpdated, .um_staged_other = true});
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+}
+
+TEST(UnitUpdate, EveryStartAsksTheConditionsAgainAndWaitsWithinTheTrialDeadline) {
+  Unit unit({Um("a", 1), Um("b", 2)});
+  unit.conditions_hold = false;
+  for (const char* node : {"a", "b"}) unit.Registers(node, UmState::kIdle);
+  for (const char* node : {"a", "b"}) unit.Reports(node, UmState::kPrepared);
+  unit.Sent();
+  unit.Reports("a", UmState::kUpdated);
+  EXPECT_TRUE(WaitsForConditions(unit.update, unit.limits));
+  unit.Send({.kind = Event::Kind::kReadiness, .text = "standstill: speed is 30"});
+  unit.Passes(absl::Minutes(14));
+  EXPECT_EQ(unit.update.phase, Phase::kStarting);
+  EXPECT_THAT(unit.Sent(), IsEmpty());
+  EXPECT_THAT(WaitsFor(unit.update, unit.limits), ElementsAre("standstill: speed is 30"));
+  Unit never = unit;
+  unit.Send({.kind = Event::Kind::kReadiness, .flag = true});
+  EXPECT_THAT(unit.Sent(), ElementsAre("b:StartUpdate"));
+  EXPECT_FALSE(unit.update.ready);
+  never.Passes(absl::Minutes(2));
+  EXPECT_EQ(never.update.phase, Phase::kReverting);
+  EXPECT_THAT(never.update.reason, HasSubstr("standstill: speed is 30"));
 }
 
 TEST(UnitUpdate, AUmThatDoesNotComeBackFromItsStartAborts) {
@@ -271,8 +381,9 @@ TEST(UnitUpdate, WhatHeldInReadyIsLookedAtAgainAfterALostPreparation) {
   EXPECT_EQ(unit.update.phase, Phase::kStarting);
 }
 
-TEST(UnitUpdate, ReconnectsBeforeAUmHasBegunAreNoLostPreparations) {
+TEST(UnitUpdate, ReconnectsBeforePrepareWentOutAreNoLostPreparations) {
   Unit unit({Um("a", 1)});
+  unit.cm_fetches = true;
   for (int i = 0; i < 20; ++i) {
     unit.Registers("a", UmState::kIdle);
     unit.Passes(absl::Seconds(5));
@@ -379,9 +490,77 @@ TEST(UnitUpdate, NothingTurnsBackAfterCommit) {
   Unit unit = InCommitting();
   unit.Aborts("too late");
   unit.GateFails("too late");
-  unit.Passes(absl::Hours(100));
+  unit.Passes(unit.limits.apply);
   EXPECT_EQ(unit.update.phase, Phase::kCommitting);
   EXPECT_EQ(unit.update.decision, Decision::kCommit);
+}
+
+TEST(UnitUpdate, CommittingClosesWithNamedLeftoversWhenAUmIsGoneOrCannotApply) {
+  Unit unit = InCommitting();
+  unit.Reports("rootfs", UmState::kIdle, true);
+  unit.Loses("model");
+  unit.Reports("config", UmState::kUpdated, true, "no space left");
+  for (int i = 0; i < 11; ++i) {
+    EXPECT_EQ(unit.update.phase, Phase::kCommitting) << i;
+    unit.Passes(absl::Minutes(1));
+  }
+  EXPECT_EQ(unit.update.phase, Phase::kIdle);
+  EXPECT_EQ(unit.update.outcome, Outcome::kApplied);
+  EXPECT_EQ(unit.update.decision, Decision::kCommit);
+  EXPECT_THAT(unit.update.leftovers, ElementsAre("config", "model"));
+  EXPECT_EQ(unit.update.reason, "config could not apply: no space left; model is away for longer than 5m");
+}
+
+TEST(UnitUpdate, AnApplyThatFailedAtAUmThatIsIdleAllTheSameIsTold) {
+  Unit unit = InCommitting();
+  unit.Reports("rootfs", UmState::kIdle, true);
+  unit.Reports("config", UmState::kIdle, true);
+  unit.Reports("model", UmState::kIdle, true, "cannot copy");
+  EXPECT_EQ(unit.update.outcome, Outcome::kApplied);
+  EXPECT_THAT(unit.update.leftovers, IsEmpty());
+  EXPECT_EQ(unit.update.reason, "model: apply: cannot copy");
+}
+
+TEST(UnitUpdate, NeedsServiceYieldsToANewAssignmentWhenAUmCannotGoBack) {
+  Unit unit = InTrial();
+  unit.GateFails("broken");
+  for (const char* node : {"rootfs", "model"}) unit.Reports(node, UmState::kIdle);
+  for (int i = 0; i < 11; ++i) {
+    unit.Reports("config", UmState::kFailed, false, "cannot reload");
+    unit.Passes(absl::Minutes(1));
+  }
+  ASSERT_EQ(unit.update.phase, Phase::kNeedsService);
+  EXPECT_EQ(unit.update.reason, "health gate failed: broken");
+  unit.Send({.kind = Event::Kind::kNewAssignmentWaits});
+  unit.Passes(absl::Minutes(1));
+  unit.Reports("config", UmState::kFailed, false, "cannot reload");
+  EXPECT_EQ(unit.update.phase, Phase::kIdle);
+  EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
+}
+
+TEST(UnitUpdate, WhenNothingTellsWhoTookPartServiceIsNeededUntilANewAssignmentComes) {
+  UnitUpdate lost;
+  lost.phase = Phase::kNeedsService;
+  lost.reason = "both copies of the update record are lost";
+  Unit unit({});
+  unit.update = lost;
+  unit.Passes(absl::Hours(1));
+  EXPECT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Send({.kind = Event::Kind::kNewAssignmentWaits});
+  EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
+}
+
+TEST(UnitUpdate, AnAosUmIsNotSentBackByALowerVersion) {
+  Participant aos = Um("aos", 1);
+  aos.highest_first = true;
+  Unit unit({aos});
+  unit.Registers("aos", UmState::kIdle);
+  unit.Reports("aos", UmState::kPrepared);
+  unit.Reports("aos", UmState::kUpdated);
+  unit.GateFails("broken");
+  unit.Reports("aos", UmState::kIdle, true, "revert failed");
+  EXPECT_EQ(unit.update.phase, Phase::kNeedsService);
+  EXPECT_EQ(unit.update.reason, "health gate failed: broken; going back: aos did not come back to the version before");
 }
 
 TEST(UnitUpdate, AFailedApplyIsRetriedWithBackoff) {
@@ -401,6 +580,11 @@ TEST(UnitUpdate, AfterCommitAUmThatFellBackIsStartedAgainThenApplied) {
   Unit unit = InCommitting();
   unit.Loses("rootfs");
   unit.Registers("rootfs", UmState::kFailed, false, "boot of slot B failed, fell back to A");
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
+  unit.Loses("rootfs");
+  unit.Registers("rootfs", UmState::kFailed, false, "boot of slot B failed, fell back to A");
+  EXPECT_THAT(unit.Sent(), IsEmpty()) << "the next try comes after a pause";
+  unit.Passes(absl::Seconds(1));
   EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
   unit.Loses("rootfs");
   unit.Registers("rootfs", UmState::kUpdated);
@@ -473,6 +657,7 @@ TEST(UnitUpdate, WhenForwardAttemptsAreSpentACompensatingUpdateBringsAllBack) {
   for (int i = 0; i < 4; ++i) {
     unit.Loses("model");
     unit.Registers("model", UmState::kFailed, false, "engine refuses");
+    unit.Passes(absl::Seconds(31));
   }
   EXPECT_EQ(unit.update.phase, Phase::kReverting);
   EXPECT_EQ(unit.update.decision, Decision::kAbort);
@@ -499,6 +684,7 @@ TEST(UnitUpdate, NobodyAbortsACompensatingUpdate) {
   for (int i = 0; i < 4; ++i) {
     unit.Loses("model");
     unit.Registers("model", UmState::kFailed, false, "engine refuses");
+    unit.Passes(absl::Seconds(31));
   }
   unit.Aborts("superseded");
   unit.Reports("model", UmState::kIdle, false);

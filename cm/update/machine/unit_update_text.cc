@@ -106,7 +106,9 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         if (!p.connected) lines.push_back(WaitFor(p, "to connect"));
         break;
       case Phase::kStarting:
-        if (IsWorkingOn(update, p, limits)) {
+        if (LacksConditions(update, p)) {
+          lines.push_back(update.ready_reason.empty() ? "the preconditions" : update.ready_reason);
+        } else if (IsWorkingOn(update, p, limits)) {
           lines.push_back(WaitFor(p, "to be UPDATED"));
         } else if (!p.connected) {
           lines.push_back(WaitFor(p, "to connect"));
@@ -133,9 +135,12 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         break;
     }
   }
-  if (update.phase == Phase::kReady && !update.compensating) {
-    if (update.paused) lines.emplace_back("somebody to resume (tandemctl resume)");
-    if (update.needs_approval && !update.approved) lines.emplace_back("an approval (tandemctl approve)");
+  if (update.phase == Phase::kReady) {
+    const bool asks_people = !update.compensating;
+    if (asks_people && update.paused) lines.emplace_back("somebody to resume (tandemctl resume)");
+    if (asks_people && update.needs_approval && !update.approved) {
+      lines.emplace_back("an approval (tandemctl approve)");
+    }
     if (!update.ready) {
       lines.push_back(update.ready_reason.empty() ? "the preconditions" : update.ready_reason);
     }

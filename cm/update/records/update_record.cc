@@ -104,6 +104,7 @@ record::v1::UnitUpdateRecord ToRecord(const UnitUpdate& update) {
   record.set_verify_before_commit(update.verify_before_commit);
   record.set_gate_passed(update.gate_passed);
   record.set_compensating(update.compensating);
+  for (const std::string& node_id : update.leftovers) record.add_leftovers(node_id);
   return record;
 }
 
@@ -128,6 +129,7 @@ absl::StatusOr<UnitUpdate> FromRecord(const record::v1::UnitUpdateRecord& record
   update.verify_before_commit = record.verify_before_commit();
   update.gate_passed = record.gate_passed();
   update.compensating = record.compensating();
+  update.leftovers.assign(record.leftovers().begin(), record.leftovers().end());
   return update;
 }
 
