@@ -168,6 +168,15 @@ const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
       before.abort_reason.empty() && before.phase_elapsed + kTick <= PhaseBudget(before, limits_)) {
     result.broken = "given up before Start, because a UM is away";
   }
+  const bool on_the_way = after.phase == before.phase && before.decision == Decision::kNone && !before.compensating &&
+                          before.phase != Phase::kIdle && before.phase != Phase::kRecovering;
+  const auto p = std::ranges::find(after.participants, event.node_id, &Participant::node_id);
+  if (on_the_way && e.kind == Event::Kind::kAbort) result.broken = "an abort that changes nothing";
+  if (on_the_way && e.kind == Event::Kind::kGateFailed) result.broken = "a failed gate that changes nothing";
+  if (on_the_way && e.kind == Event::Kind::kUmStatus && e.state == cm::UmState::kFailed &&
+      p != after.participants.end() && p->prepares > 0) {
+    result.broken = "a FAILED UM, and the update goes on";
+  }
   result.to = Add(step.update);
   kept_steps_.push_back(std::move(result));
   // The map may have grown.

@@ -24,6 +24,9 @@ ModelResult CheckModel(const ModelConfig& config) {
   });
   result.complete = all;
   if (all) {
+    bool applied = false;
+    for (uint32_t at = 0; at < explorer.states() && !applied; ++at) applied = explorer.state(at).env.committed != 0;
+    if (!applied) result.violations.push_back({.what = "no update is ever applied", .story = ""});
     const uint32_t stuck =
         explorer.FindStuck([&](const UnitState& state) { return model.IsRest(state); }, kFault | kPerson);
     if (stuck != kNoState) {

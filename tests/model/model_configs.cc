@@ -14,20 +14,23 @@ const ModelUm kFar{.node_id = "far", .priority = 1, .cm_fetches = true};
 
 std::vector<ModelConfig> AllModels() {
   return {
-      {.name = "PayloadAlone", .ums = {kPayload}, .faults = 2, .people = 1, .unsafe = 0},
-      {.name = "RootfsAlone", .ums = {kRootfs}, .faults = 2, .people = 0},
+      {.name = "PayloadAlone", .ums = {kPayload}, .faults = 2, .people = 1},
+      {.name = "RootfsAlone", .ums = {kRootfs}, .faults = 2, .people = 1},
       {.name = "AosAlone", .ums = {kAos}, .faults = 1, .people = 2},
       {.name = "PayloadAndRootfs", .ums = {kPayload, kRootfs}, .faults = 1, .people = 0},
       {.name = "TwoBoots", .ums = {kMcu, kRootfs}, .faults = 1, .people = 0, .unsafe = 0},
       {.name = "PayloadAndFarConfig", .ums = {kPayload, kFar}, .faults = 1, .people = 1, .unsafe = 0},
       {.name = "AosAndMcu", .ums = {kAos, kMcu}, .faults = 1, .people = 0, .unsafe = 0},
-      QuickModel(),
       {.name = "ThreeUms", .ums = {kPayload, kConfig, kMcu}, .faults = 0, .people = 1, .unsafe = 0},
   };
 }
 
-ModelConfig QuickModel() {
-  return {.name = "Quick", .ums = {kPayload, kMcu}, .faults = 1, .people = 0, .unsafe = 0, .habits = false};
+std::vector<ModelConfig> QuickModels() {
+  return {
+      {.name = "QuickPeople", .ums = {kPayload, kMcu}, .faults = 0, .people = 1},
+      {.name = "QuickAos", .ums = {kAos}, .faults = 1, .people = 1, .unsafe = 0},
+      {.name = "QuickFaults", .ums = {kPayload, kMcu}, .faults = 1, .people = 0, .unsafe = 0},
+  };
 }
 
 }  // namespace tandem::model
