@@ -1,7 +1,9 @@
 #include "um/um_state.h"
 
 #include <set>
+#include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace tandem::um {
@@ -115,6 +117,60 @@ TEST(UmTable, SealsOnlyAtRest) {
 TEST(UmTable, StepNamesSurviveTheRecord) {
   for (UmStep step : kSteps) EXPECT_EQ(ParseUmStep(Name(step)), step);
   EXPECT_EQ(ParseUmStep("dancing"), std::nullopt);
+}
+
+// What a step does while it is worked on; a restart and a reboot do it again, or ask how it went.
+std::vector<UmJob> JobsOf(UmStep step) {
+  switch (step) {
+    case UmStep::kPreparing:
+      return {UmJob::kPrepare};
+    case UmStep::kStarting:
+      return {UmJob::kStart};
+    case UmStep::kRebooting:
+      return {UmJob::kReboot, UmJob::kCheck};
+    case UmStep::kChecking:
+      return {UmJob::kCheck};
+    case UmStep::kApplying:
+      return {UmJob::kApply};
+    case UmStep::kReverting:
+      return {UmJob::kRevert, UmJob::kReboot};
+    case UmStep::kSealing:
+      return {UmJob::kSeal};
+    default:
+      return {UmJob::kNone};
+  }
+}
+
+TEST(UmTable, AStepThatIsWorkedOnHasItsJobAndOneAtRestHasNone) {
+  for (const UmTransition& row : UmTransitions()) {
+    EXPECT_THAT(JobsOf(row.to), testing::Contains(row.job))
+        << Name(row.from) << " " << Name(row.input) << " " << Name(row.job);
+  }
+}
+
+TEST(UmTable, ARebootIsDoneAndThenAskedAbout) {
+  for (const UmStep step : {UmStep::kStarting, UmStep::kRebooting, UmStep::kChecking, UmStep::kReverting}) {
+    const auto row = FindUmTransition(step, UmInput::kJobNeedsReboot);
+    ASSERT_TRUE(row.has_value()) << Name(step);
+    EXPECT_EQ(row->job, UmJob::kReboot) << Name(step);
+  }
+  EXPECT_EQ(FindUmTransition(UmStep::kRebooting, UmInput::kRestarted)->job, UmJob::kCheck);
+  EXPECT_EQ(FindUmTransition(UmStep::kReverting, UmInput::kRestarted)->job, UmJob::kRevert);
+}
+
+TEST(UmTable, EveryStepKnowsARestartAndEveryJobItsEnd) {
+  for (UmStep step : kSteps) {
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kRestarted).has_value()) << Name(step);
+    if (!IsWorking(step)) continue;
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kJobDone).has_value()) << Name(step);
+    EXPECT_TRUE(FindUmTransition(step, UmInput::kJobFailed).has_value()) << Name(step);
+  }
+}
+
+TEST(UmTable, WhatIsPreparedOrSealedGivesWayToCommands) {
+  EXPECT_EQ(FindUmTransition(UmStep::kSealing, UmInput::kPrepareCommand)->to, UmStep::kPreparing);
+  EXPECT_EQ(FindUmTransition(UmStep::kPreparing, UmInput::kPrepareCommand)->to, UmStep::kPreparing);
+  EXPECT_EQ(FindUmTransition(UmStep::kPreparing, UmInput::kRevertCommand)->to, UmStep::kReverting);
 }
 
 }  // namespace

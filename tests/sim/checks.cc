@@ -13,6 +13,8 @@
 namespace tandem::sim {
 namespace {
 
+constexpr absl::Duration kReactionTime = absl::Milliseconds(1500);
+
 using cm::Phase;
 
 constexpr char kCommit[] = "COMMIT";
@@ -77,7 +79,8 @@ void Checks::CheckStart(Um& to, bool committed) {
       unit_.Problem(absl::StrCat("Start for ", to.name(), " while ", participant.node_id, " is starting"));
     }
   }
-  if (unit_.campaign().needs_standstill && !unit_.standstill() && !committed && !update.compensating) {
+  // Conditions are measured once a second, and a measurement takes a moment to become a command.
+  if (unit_.campaign().needs_standstill && unit_.moving_for() > kReactionTime) {
     unit_.Problem(absl::StrCat("Start for ", to.name(), " while its precondition does not hold"));
   }
 }

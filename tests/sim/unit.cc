@@ -150,7 +150,7 @@ void Unit::Begin(const Trouble& trouble) {
       network_.SetDelay(absl::Seconds(2));
       return later([this] { network_.SetDelay(absl::Milliseconds(100)); });
     case Kind::kMoves:
-      ++moves_;
+      if (moves_++ == 0) moving_since_ = world_.now();
       return later([this] { moves_ = std::max(moves_ - 1, 0); });
     case Kind::kBrokerAway:
       cloud_.SetReachable(false);

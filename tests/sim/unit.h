@@ -33,6 +33,8 @@ class Unit {
   const std::map<std::string, std::unique_ptr<Um>>& ums() const { return ums_; }
   const Campaign& campaign() const { return campaign_; }
   bool standstill() const { return moves_ == 0; }
+  // Zero at a standstill.
+  absl::Duration moving_for() const { return standstill() ? absl::ZeroDuration() : world_.now() - moving_since_; }
   // By sequence and attempt.
   const SimAssignment* FindAssignment(uint64_t sequence, uint32_t attempt) const;
   void Problem(const std::string& text);
@@ -61,6 +63,7 @@ class Unit {
   std::map<std::string, std::unique_ptr<Um>> ums_;
   std::unique_ptr<Checks> checks_;
   int moves_ = 0;
+  absl::Duration moving_since_;
   std::string phase_;
   std::set<std::string> phases_seen_;
   // When everything that was begun will be over.

@@ -78,7 +78,8 @@ void PrintUm(std::ostream& out) {
 void PrintSlotPolicy(std::ostream& out) {
   out << "## Which slot the bootloader boots\n\n"
          "Searched from the top; the first row that holds decides. A changed record is durable before the jump.\n"
-         "The format of the record is in [boot-record.md](boot-record.md). Source: `bootloader/core/slot_policy_table.cc`."
+         "The format of the record is in [boot-record.md](boot-record.md). Source: "
+         "`bootloader/core/slot_policy_table.cc`."
          "\n\n";
   Rows rows;
   for (const boot::PolicyRow& row : boot::PolicyTable()) {

@@ -1,0 +1,293 @@
+// Each row of the table of phases by itself: facts in which it is the one that holds, and facts beside them in which
+// none does. What the rows do together is in unit_update_test.cc.
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "cm/update/machine/unit_update.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tandem::cm {
+namespace {
+
+using testing::HasSubstr;
+
+const Limits kLimits;
+
+Participant Um(const std::string& node_id, UmState state, bool on_target = false) {
+  Participant p{.node_id = node_id, .prepares = 1, .starts = 1};
+  p.targets.push_back({.component_id = node_id, .component_type = node_id, .version = "2", .previous_version = "1"});
+  p.connected = true;
+  p.reported = true;
+  p.state = state;
+  p.on_target = on_target;
+  p.tells_running = true;
+  p.answered = true;
+  return p;
+}
+
+// Two UMs in these states, in a phase that has just begun.
+UnitUpdate In(Phase phase, Participant first, Participant second) {
+  UnitUpdate update;
+  update.phase = phase;
+  update.participants = {std::move(first), std::move(second)};
+  return update;
+}
+
+UnitUpdate In(Phase phase, UmState state) { return In(phase, Um("a", state), Um("b", state)); }
+
+template <typename Change>
+UnitUpdate With(UnitUpdate update, Change change) {
+  change(update);
+  return update;
+}
+
+struct Row {
+  std::string name;
+  UnitUpdate before;
+  Phase after;
+  Decision decision = Decision::kNone;
+  std::string reason = "";
+  Outcome outcome = Outcome::kNone;
+};
+
+void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+
+std::vector<Row> Rows() {
+  using P = Phase;
+  using S = UmState;
+  constexpr auto kAbort = Decision::kAbort;
+  constexpr auto kCommit = Decision::kCommit;
+  const auto wanted_gone = [](UnitUpdate& u) { u.abort_reason = "enough"; };
+  const auto fails_b = [](UnitUpdate& u) {
+    u.participants[1].state = S::kFailed;
+    u.participants[1].error = "flash";
+  };
+  const auto loses_b = [](absl::Duration time) {
+    return [time](UnitUpdate& u) {
+      u.participants[1].connected = false;
+      u.participants[1].missing_for = time;
+    };
+  };
+  const auto off_target = [](UnitUpdate& u) { u.participants[0].on_target = false; };
+  const auto compensating = [](UnitUpdate& u) { u.compensating = true; };
+  const UnitUpdate trial = In(P::kTrial, Um("a", S::kUpdated, true), Um("b", S::kUpdated, true));
+  const UnitUpdate committing = With(In(P::kCommitting, Um("a", S::kIdle, true), Um("b", S::kUpdated, true)),
+                                     [](UnitUpdate& u) { u.decision = Decision::kCommit; });
+  const auto aborted = [](UnitUpdate update) {
+    return With(std::move(update), [](UnitUpdate& u) {
+      u.decision = Decision::kAbort;
+      u.reason = "first";
+    });
+  };
+  return {
+      {"PreparingWantedGone", With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)), wanted_gone),
+       P::kReverting, kAbort, "enough"},
+      {"PreparingFailed", With(In(P::kPreparing, S::kPrepared), fails_b), P::kReverting, kAbort, "b: flash"},
+      {"PreparingTooOften",
+       With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)),
+            [](UnitUpdate& u) {
+              for (Participant& p : u.participants) p.prepares = kLimits.tries_per_um;
+            }),
+       P::kReverting, kAbort, "lost"},
+      {"PreparingBudget",
+       With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)),
+            [](UnitUpdate& u) {
+              u.participants[1].installing = true;
+              u.phase_elapsed = kLimits.prepare + absl::Seconds(1);
+            }),
+       P::kReverting, kAbort, "took longer"},
+      {"PreparingDone", In(P::kPreparing, S::kPrepared), P::kReady},
+
+      {"ReadyWantedGone", With(In(P::kReady, S::kPrepared), wanted_gone), P::kReverting, kAbort, "enough"},
+      {"ReadyFailed", With(In(P::kReady, S::kPrepared), fails_b), P::kReverting, kAbort, "b: flash"},
+      {"ReadyLost", In(P::kReady, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kPreparing},
+      {"ReadyBudget",
+       With(In(P::kReady, S::kPrepared), [](UnitUpdate& u) { u.phase_elapsed = kLimits.ready + absl::Seconds(1); }),
+       P::kReverting, kAbort, "took longer"},
+      {"ReadyMayStart", With(In(P::kReady, S::kPrepared), [](UnitUpdate& u) { u.ready = true; }), P::kStarting},
+
+      {"StartingWantedGone", With(In(P::kStarting, S::kPrepared), wanted_gone), P::kReverting, kAbort, "enough"},
+      {"StartingFailed", With(In(P::kStarting, S::kPrepared), fails_b), P::kReverting, kAbort,
+       "start failed at b: flash"},
+      {"StartingLeft", In(P::kStarting, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kReverting, kAbort, "b"},
+      {"StartingTooLong",
+       With(In(P::kStarting, S::kPrepared),
+            [](UnitUpdate& u) { u.participants[0].step_elapsed = kLimits.start + absl::Seconds(1); }),
+       P::kReverting, kAbort, "a"},
+      {"StartingMissing", With(In(P::kStarting, S::kPrepared), loses_b(kLimits.start + absl::Seconds(1))),
+       P::kReverting, kAbort, "no connection from b"},
+      {"StartingOffTarget", With(In(P::kStarting, Um("a", S::kUpdated, true), Um("b", S::kPrepared)), off_target),
+       P::kReverting, kAbort, "does not run a 2"},
+      {"StartingTooOften",
+       With(In(P::kStarting, S::kPrepared), [](UnitUpdate& u) { u.participants[0].starts = kLimits.tries_per_um; }),
+       P::kReverting, kAbort, "a"},
+      {"StartingTrialTooLong",
+       With(In(P::kStarting, S::kPrepared),
+            [](UnitUpdate& u) {
+              u.trial_running = true;
+              u.trial_elapsed = kLimits.trial_deadline + absl::Seconds(1);
+            }),
+       P::kReverting, kAbort, "trial"},
+      {"StartingDone", In(P::kStarting, Um("a", S::kUpdated, true), Um("b", S::kUpdated, true)), P::kTrial},
+
+      {"TrialWantedGone", With(trial, wanted_gone), P::kReverting, kAbort, "enough"},
+      {"TrialGateFailedCompensating", With(With(trial, wanted_gone), compensating), P::kReverting, kAbort, "enough"},
+      {"TrialFailed", With(trial, fails_b), P::kReverting, kAbort, "failed at b: flash"},
+      {"TrialLeft", With(trial, [](UnitUpdate& u) { u.participants[1].state = S::kIdle; }), P::kReverting, kAbort, "b"},
+      {"TrialOffTarget", With(trial, off_target), P::kReverting, kAbort, "does not run a 2"},
+      {"TrialMissing", With(trial, loses_b(kLimits.registration + absl::Seconds(1))), P::kReverting, kAbort,
+       "no connection from b"},
+      {"TrialTooLong", With(trial, [](UnitUpdate& u) { u.trial_elapsed = kLimits.trial_deadline + absl::Seconds(1); }),
+       P::kReverting, kAbort, "trial"},
+      {"TrialPreparedAgain", With(trial, [](UnitUpdate& u) { u.participants[1].state = S::kPrepared; }), P::kStarting},
+      {"TrialMayCommit", With(trial, [](UnitUpdate& u) { u.gate_passed = true; }), P::kCommitting, kCommit},
+
+      {"CommittingDone", With(committing, [](UnitUpdate& u) { u.participants[1].state = S::kIdle; }), P::kIdle, kCommit,
+       "", Outcome::kApplied},
+      {"CommittingExhausted",
+       With(committing,
+            [](UnitUpdate& u) {
+              u.participants[1].state = S::kFailed;
+              u.participants[1].on_target = false;
+              u.participants[1].forward_attempts = kLimits.forward_attempts;
+            }),
+       P::kReverting, kAbort, "after COMMIT"},
+      {"CommittingLeftovers",
+       With(committing,
+            [&](UnitUpdate& u) {
+              loses_b(kLimits.start + absl::Seconds(1))(u);
+              u.participants[1].step_elapsed = kLimits.apply + absl::Seconds(1);
+            }),
+       P::kIdle, kCommit, "b", Outcome::kApplied},
+
+      {"RevertingDone", aborted(In(P::kReverting, S::kIdle)), P::kIdle, kAbort, "first", Outcome::kReverted},
+      {"RevertingCompensated",
+       aborted(With(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle, true)), compensating)), P::kIdle,
+       kAbort, "first", Outcome::kReverted},
+      {"RevertingMustCompensate", aborted(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle))), P::kPreparing,
+       Decision::kNone, "first"},
+      {"RevertingMixed", aborted(With(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle)), compensating)),
+       P::kNeedsService, kAbort, "first"},
+      {"RevertingGaveUp",
+       aborted(With(In(P::kReverting, Um("a", S::kIdle), Um("b", S::kFailed)),
+                    [](UnitUpdate& u) { u.participants[1].step_elapsed = kLimits.revert + absl::Seconds(1); })),
+       P::kNeedsService, kAbort, "first"},
+
+      {"RecoveringCommitted", In(P::kRecovering, Um("a", S::kIdle, true), Um("b", S::kUpdated, true)), P::kCommitting,
+       kCommit},
+      {"RecoveringAborted", In(P::kRecovering, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kReverting, kAbort,
+       "record"},
+      {"RecoveringBudget",
+       With(In(P::kRecovering, Um("a", S::kPrepared), Um("b", S::kIdle)),
+            [](UnitUpdate& u) {
+              u.participants[1].reported = false;
+              u.participants[1].connected = false;
+              u.phase_elapsed = kLimits.registration + absl::Seconds(1);
+            }),
+       P::kReverting, kAbort, "record"},
+
+      {"NeedsServiceBackAfterAll", aborted(In(P::kNeedsService, S::kIdle)), P::kIdle, kAbort, "first",
+       Outcome::kReverted},
+      {"NeedsServiceCompensatedAfterAll",
+       aborted(With(In(P::kNeedsService, Um("a", S::kIdle, true), Um("b", S::kIdle, true)), compensating)), P::kIdle,
+       kAbort, "first", Outcome::kReverted},
+      {"NeedsServiceReplaced",
+       aborted(With(In(P::kNeedsService, Um("a", S::kIdle, true), Um("b", S::kIdle)),
+                    [](UnitUpdate& u) { u.new_assignment_waits = true; })),
+       P::kIdle, kAbort, "first", Outcome::kNeedsService},
+  };
+}
+
+class RowTest : public testing::TestWithParam<Row> {};
+
+TEST_P(RowTest, LeadsWhereItsFactsSay) {
+  const Row& row = GetParam();
+  const UnitUpdate after = Advance(row.before, Event(), kLimits).update;
+  EXPECT_EQ(Name(after.phase), Name(row.after));
+  EXPECT_EQ(Name(after.decision), Name(row.decision));
+  EXPECT_THAT(after.reason, HasSubstr(row.reason));
+  EXPECT_EQ(Name(after.outcome), Name(row.outcome));
+}
+
+INSTANTIATE_TEST_SUITE_P(Phases, RowTest, testing::ValuesIn(Rows()), [](const auto& test) { return test.param.name; });
+
+TEST(Rows, EveryPhaseStaysWhenNoneHolds) {
+  const UnitUpdate trial = In(Phase::kTrial, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true));
+  const auto works = [](UnitUpdate& u) {
+    for (Participant& p : u.participants) p.installing = true;
+  };
+  const std::vector<UnitUpdate> resting = {
+      With(In(Phase::kPreparing, UmState::kIdle), works),
+      In(Phase::kReady, UmState::kPrepared),
+      With(In(Phase::kStarting, UmState::kPrepared), works),
+      trial,
+      // The verdict is awaited.
+      With(trial,
+           [](UnitUpdate& u) {
+             u.gate_passed = true;
+             u.verify_before_commit = true;
+           }),
+      With(In(Phase::kCommitting, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true)),
+           [](UnitUpdate& u) { u.decision = Decision::kCommit; }),
+      With(In(Phase::kReverting, UmState::kFailed), works),
+      With(In(Phase::kRecovering, UmState::kPrepared), [](UnitUpdate& u) { u.participants[1].reported = false; }),
+      With(In(Phase::kNeedsService, UmState::kFailed), works),
+  };
+  for (const UnitUpdate& before : resting) {
+    EXPECT_EQ(Name(Advance(before, Event(), kLimits).update.phase), Name(before.phase));
+  }
+}
+
+TEST(Rows, ReadinessIsForgottenWithWhatWasPrepared) {
+  UnitUpdate lost = In(Phase::kReady, Um("a", UmState::kPrepared), Um("b", UmState::kIdle));
+  lost.ready = true;
+  EXPECT_FALSE(Advance(lost, Event(), kLimits).update.ready);
+}
+
+TEST(Rows, TheTrialClockRunsFromTheGateOnWhereNothingBoots) {
+  const UnitUpdate done = In(Phase::kStarting, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true));
+  EXPECT_TRUE(Advance(done, Event(), kLimits).update.trial_running);
+}
+
+// --- commands ---
+
+std::vector<std::string> SentIn(const UnitUpdate& update) {
+  std::vector<std::string> sent;
+  for (const Action& action : Advance(update, Event(), kLimits).actions) {
+    if (action.kind == Action::Kind::kSend) sent.push_back(action.node_id + ":" + std::string(Name(action.command)));
+  }
+  return sent;
+}
+
+TEST(Rows, LeftoversOfAnOlderUpdateAreRevertedFirst) {
+  for (const UmState state : {UmState::kPrepared, UmState::kUpdated, UmState::kFailed}) {
+    UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", state));
+    update.participants[1].prepares = 0;
+    EXPECT_THAT(SentIn(update), testing::ElementsAre("b:RevertUpdate")) << Name(state);
+  }
+}
+
+TEST(Rows, NeedsServiceOffersRevertToEveryUmThatIsNotAtRest) {
+  for (const UmState state : {UmState::kPrepared, UmState::kUpdated, UmState::kFailed}) {
+    EXPECT_THAT(SentIn(In(Phase::kNeedsService, Um("a", state), Um("b", UmState::kIdle))),
+                testing::ElementsAre("a:RevertUpdate"))
+        << Name(state);
+  }
+}
+
+TEST(Rows, AfterCommitAUmThatFellBackIsStartedAgainWhileAttemptsAreLeft) {
+  for (const UmState state : {UmState::kFailed, UmState::kPrepared}) {
+    UnitUpdate update = In(Phase::kCommitting, Um("a", UmState::kIdle, true), Um("b", state));
+    update.decision = Decision::kCommit;
+    update.ready = true;
+    update.participants[1].since_sent = absl::Hours(1);
+    EXPECT_THAT(SentIn(update), testing::ElementsAre("b:StartUpdate")) << Name(state);
+    update.ready = false;
+    EXPECT_THAT(SentIn(update), testing::IsEmpty()) << Name(state);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cm
