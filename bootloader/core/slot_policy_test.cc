@@ -177,6 +177,17 @@ TEST(SlotChangesTest, NoChangeOfAnyRecordLeavesAUnitWithoutABootableSlot) {
   });
 }
 
+TEST(SlotChangesTest, TheOtherConfirmedSlotBecomesTheActiveOne) {
+  BootRecord record;
+  record.confirmed = 3;
+  record.unbootable = Bit(record.active);
+  const Slot other = Other(record.active);
+  const Decision decision = Decide(Valid(record));
+  EXPECT_EQ(decision.slot, other);
+  EXPECT_EQ(decision.record.active, other);
+  EXPECT_TRUE(decision.write);
+}
+
 TEST(SlotChangesTest, TheOnlyGoodSlotCannotBeMarkedUnbootable) {
   BootRecord record;
   EXPECT_EQ(MarkUnbootable(record, Slot::kA), ChangeResult::kOnlyGoodSlot);

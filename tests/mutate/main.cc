@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +51,10 @@ struct Argued {
   std::string_view name;
   std::string_view why;
 };
-constexpr std::array<Argued, 0> kArgued = {};
+constexpr Argued kArgued[] = {
+    {"transition Committing --[all UMs are IDLE on the new versions]--> Idle is not there",
+     "the row of leftovers closes it in the same way, with none; the first row is there for readers"},
+};
 
 std::string_view ArgumentFor(const std::string& name) {
   for (const Argued& argued : kArgued) {

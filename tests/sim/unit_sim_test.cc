@@ -17,7 +17,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kDefaultSeeds = 1000;
 #else
-constexpr uint64_t kDefaultSeeds = 10'000;
+constexpr uint64_t kDefaultSeeds = 5'000;
 #endif
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {

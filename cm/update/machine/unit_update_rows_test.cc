@@ -1,5 +1,6 @@
 // Each row of the table of phases by itself: facts in which it is the one that holds, and facts beside them in which
 // none does. What the rows do together is in unit_update_test.cc.
+#include <algorithm>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -204,7 +205,9 @@ class RowTest : public testing::TestWithParam<Row> {};
 
 TEST_P(RowTest, LeadsWhereItsFactsSay) {
   const Row& row = GetParam();
-  const UnitUpdate after = Advance(row.before, Event(), kLimits).update;
+  const Step step = Advance(row.before, Event(), kLimits);
+  const UnitUpdate& after = step.update;
+  EXPECT_EQ(std::ranges::count(step.actions, Action::Kind::kPhaseChanged, &Action::kind), 1);
   EXPECT_EQ(Name(after.phase), Name(row.after));
   EXPECT_EQ(Name(after.decision), Name(row.decision));
   EXPECT_THAT(after.reason, HasSubstr(row.reason));
@@ -267,6 +270,16 @@ TEST(Rows, LeftoversOfAnOlderUpdateAreRevertedFirst) {
     update.participants[1].prepares = 0;
     EXPECT_THAT(SentIn(update), testing::ElementsAre("b:RevertUpdate")) << Name(state);
   }
+}
+
+TEST(Rows, WhatAnotherUpdatePreparedOrSwitchedToIsRevertedFirst) {
+  for (const UmState state : {UmState::kPrepared, UmState::kUpdated}) {
+    UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", state));
+    update.participants[1].staged_other = true;
+    EXPECT_THAT(SentIn(update), testing::ElementsAre("b:RevertUpdate")) << Name(state);
+  }
+  EXPECT_THAT(SentIn(In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated))),
+              testing::IsEmpty());
 }
 
 TEST(Rows, NeedsServiceOffersRevertToEveryUmThatIsNotAtRest) {
