@@ -44,7 +44,6 @@ Examples:
 constexpr unsigned kSeconds = 120;
 constexpr int kSurvived = 0;
 constexpr int kFirstKiller = 1;
-constexpr int kDied = 100;
 
 // Mutants that change nothing, and why.
 struct Argued {
