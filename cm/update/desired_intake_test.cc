@@ -1,11 +1,11 @@
 #include "cm/update/desired_intake.h"
 
-#include "cm/update/testing/update_room.h"
 #include "common/crypto/signed_metadata.h"
 #include "common/image/stager.h"
 #include "common/net/fake_http_fetcher.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/update_room.h"
 
 namespace tandem::cm {
 namespace {

@@ -1,8 +1,8 @@
 #include "cm/update/operator_orders.h"
 
-#include "cm/update/testing/update_room.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/update_room.h"
 
 namespace tandem::cm {
 namespace {

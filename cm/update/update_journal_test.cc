@@ -1,9 +1,9 @@
 #include "cm/update/update_journal.h"
 
-#include "cm/update/testing/update_room.h"
 #include "common/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/update_room.h"
 
 namespace tandem::cm {
 namespace {

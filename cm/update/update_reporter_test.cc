@@ -2,9 +2,9 @@
 
 #include <set>
 
-#include "cm/update/testing/update_room.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/update_room.h"
 
 namespace tandem::cm {
 namespace {

@@ -1,7 +1,7 @@
 // A unit in memory for the tests of one room of cm/update: records, UMs, cloud and history, and a running update that
 // only notes what it is told.
-#ifndef TANDEM_CM_UPDATE_TESTING_UPDATE_ROOM_H_
-#define TANDEM_CM_UPDATE_TESTING_UPDATE_ROOM_H_
+#ifndef TANDEM_TESTS_SUPPORT_UPDATE_ROOM_H_
+#define TANDEM_TESTS_SUPPORT_UPDATE_ROOM_H_
 
 #include <map>
 #include <memory>
@@ -176,4 +176,4 @@ class UpdateRoom {
 
 }  // namespace tandem::cm
 
-#endif  // TANDEM_CM_UPDATE_TESTING_UPDATE_ROOM_H_
+#endif  // TANDEM_TESTS_SUPPORT_UPDATE_ROOM_H_
