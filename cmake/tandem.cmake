@@ -12,6 +12,10 @@ if(TANDEM_SANITIZE)
   add_compile_options(-fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TANDEM_SANITIZE})
 endif()
+if(CMAKE_UNITY_BUILD)
+  # What is private to one file looks as if it came from a header.
+  target_compile_options(tandem_options INTERFACE -Wno-subobject-linkage)
+endif()
 if(TANDEM_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
@@ -35,18 +39,27 @@ function(tandem_binary name)
   target_link_libraries(${name} PRIVATE tandem_options ${ARG_DEPS})
 endfunction()
 
-# tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …]): a GoogleTest program, one CTest case per test.
+# Every test that starts no other program: what a sanitizer sees all of.
+add_custom_target(in_process_tests)
+
+# tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …] [OPTIMISED]): a GoogleTest program, one CTest case per
+# test. Its own files are compiled without optimisation, in two thirds of the time, unless OPTIMISED says that they
+# compute a lot.
 function(tandem_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
-  if(NOT ARG_LABELS)
-    set(ARG_LABELS unit)
-  endif()
   add_executable(${name} ${ARG_SRCS})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit in_process)
+    add_dependencies(in_process_tests ${name})
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE tandem_options GTest::gmock GTest::gtest_main ${ARG_DEPS})
+  if(NOT ARG_OPTIMISED)
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

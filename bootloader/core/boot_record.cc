@@ -1,5 +1,7 @@
 #include "bootloader/core/boot_record.h"
 
+#include "bootloader/core/little_endian.h"
+
 namespace tandem::boot {
 namespace {
 
@@ -8,16 +10,6 @@ constexpr uint8_t kFormat = 1;
 constexpr uint8_t kAllSlots = 3;
 constexpr size_t kCrcOffset = kBootRecordSize - 4;
 static_assert(kReservedOffset + kReservedSize == kCrcOffset);
-
-void Put32(EncodedRecord& bytes, size_t at, uint32_t value) {
-  for (size_t i = 0; i < 4; ++i) bytes[at + i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-uint32_t Get32(std::span<const uint8_t> bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= static_cast<uint32_t>(bytes[at + i]) << (8 * i);
-  return value;
-}
 
 bool IsAll(std::span<const uint8_t> bytes, uint8_t value) {
   for (const uint8_t byte : bytes) {

@@ -1,5 +1,7 @@
 #include "bootloader/core/mcuboot_image.h"
 
+#include "bootloader/core/little_endian.h"
+
 namespace tandem::boot {
 namespace {
 
@@ -8,14 +10,6 @@ constexpr uint16_t kOtherMagic = 0x6907;
 constexpr uint32_t kTagHeaderSize = 4;
 constexpr uint32_t kDependencySize = 12;
 constexpr uint16_t kMinHeaderSize = kImageHeaderSize;
-
-uint16_t Get16(std::span<const uint8_t> bytes, size_t at) {
-  return static_cast<uint16_t>(bytes[at] | (bytes[at + 1] << 8));
-}
-
-uint32_t Get32(std::span<const uint8_t> bytes, size_t at) {
-  return Get16(bytes, at) | (static_cast<uint32_t>(Get16(bytes, at + 2)) << 16);
-}
 
 ImageVersion GetVersion(std::span<const uint8_t> bytes, size_t at) {
   return {bytes[at], bytes[at + 1], Get16(bytes, at + 2), Get32(bytes, at + 4)};

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "cm/update/machine/participants.h"
 #include "common/crypto/sha256.h"
 
 namespace tandem::cm {
@@ -92,11 +93,6 @@ PlanUm ToPlanUm(const UmInfo& um) {
 
 namespace {
 
-const Participant* Find(const UnitUpdate& update, const std::string& node_id) {
-  const auto found = std::ranges::find(update.participants, node_id, &Participant::node_id);
-  return found == update.participants.end() ? nullptr : &*found;
-}
-
 void ViewSlots(const umv2::ComponentStatus& from, local::v1::ComponentStatus& to) {
   if (!from.has_slots()) return;
   to.set_slot_running(from.slots().running());
@@ -142,7 +138,7 @@ std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& um
   std::vector<local::v1::UmStatus> views;
   for (const auto& [node_id, um] : ums) {
     local::v1::UmStatus view;
-    const Participant* participant = update.phase == Phase::kIdle ? nullptr : Find(update, node_id);
+    const Participant* participant = update.phase == Phase::kIdle ? nullptr : FindParticipant(update, node_id);
     view.set_node_id(node_id);
     view.set_computer(um.node.computer());
     view.set_priority(um.last.priority());

@@ -1,9 +1,9 @@
 #include "cm/update/um_commands.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "cm/update/machine/events.h"
+#include "cm/update/machine/participants.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
 
@@ -12,11 +12,6 @@ namespace tandem::cm {
 namespace umv2 = updatemanager::v2;
 
 namespace {
-
-const Participant* Find(const UnitUpdate& update, const std::string& node_id) {
-  const auto found = std::ranges::find(update.participants, node_id, &Participant::node_id);
-  return found == update.participants.end() ? nullptr : &*found;
-}
 
 bool Prepares(Phase phase) { return phase == Phase::kPreparing || phase == Phase::kCommitting; }
 
@@ -30,7 +25,7 @@ bool UmCommands::SendMessage(const std::string& node_id, const umv2::CMMessages&
 
 void UmCommands::Send(const std::string& node_id, UmCommand command) {
   const UnitUpdate& update = parts_.update.update();
-  const Participant* participant = Find(update, node_id);
+  const Participant* participant = FindParticipant(update, node_id);
   if (participant == nullptr || command == UmCommand::kNone) return;
   LogInfo("command", {{"update", update.update_id}, {"um", node_id}, {"command", std::string(Name(command))}});
   umv2::CMMessages message;

@@ -9,7 +9,7 @@
 namespace tandem {
 namespace {
 
-constexpr size_t kReadSize = 1 << 20;
+constexpr size_t kHashReadSize = 1 << 20;
 
 }  // namespace
 
@@ -20,7 +20,7 @@ absl::StatusOr<ImageIndex> IndexImage(FileSystem& fs, const std::string& path, u
   Sha256Stream chunk;
   while (true) {
     const uint64_t in_chunk = chunk_size == 0 ? 0 : index.size % chunk_size;
-    const size_t wanted = chunk_size == 0 ? kReadSize : std::min<uint64_t>(kReadSize, chunk_size - in_chunk);
+    const size_t wanted = chunk_size == 0 ? kHashReadSize : std::min<uint64_t>(kHashReadSize, chunk_size - in_chunk);
     ASSIGN_OR_RETURN(const std::string data, file->ReadAt(index.size, wanted));
     if (data.empty()) break;
     whole.Update(data);

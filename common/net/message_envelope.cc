@@ -17,10 +17,8 @@
 namespace tandem {
 namespace {
 
-constexpr int kVersion = 2;
 // Holds a desired state; brokers refuse larger messages anyway.
 constexpr size_t kMaxMessageBytes = 40 << 20;
-constexpr size_t kMaxIdBytes = 128;
 constexpr char kTimeFormat[] = "%Y-%m-%dT%H:%M:%E3SZ";
 
 absl::StatusOr<std::string> StringMember(const nlohmann::json& object, const char* name, bool required) {
@@ -30,8 +28,9 @@ absl::StatusOr<std::string> StringMember(const nlohmann::json& object, const cha
     return absl::InvalidArgumentError(absl::StrCat("message: \"", name, "\" is missing or no string"));
   }
   const auto& text = found->get_ref<const std::string&>();
-  if (text.size() > kMaxIdBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("message: \"", name, "\" has more than ", kMaxIdBytes, " bytes"));
+  if (text.size() > kMaxMessageIdBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("message: \"", name, "\" has more than ", kMaxMessageIdBytes, " bytes"));
   }
   if (required && text.empty()) return absl::InvalidArgumentError(absl::StrCat("message: \"", name, "\" is empty"));
   return text;
@@ -82,7 +81,7 @@ absl::StatusOr<std::string> EncodeMessage(const MessageEnvelope& envelope) {
     return absl::InvalidArgumentError(absl::StrCat("message ", envelope.type, ": the payload is no JSON object"));
   }
   nlohmann::ordered_json object;
-  object["v"] = kVersion;
+  object["v"] = kMessageVersion;
   object["msg_id"] = envelope.msg_id;
   object["type"] = envelope.type;
   object["ts"] = absl::FormatTime(kTimeFormat, envelope.ts, absl::UTCTimeZone());
@@ -106,8 +105,9 @@ absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json) {
   ASSIGN_OR_RETURN(const nlohmann::json object, Annotate(ParseStrictJson(json), "message"));
   if (!object.is_object()) return absl::InvalidArgumentError("message: no JSON object");
   ASSIGN_OR_RETURN(const uint64_t version, NumberMember(object, "v"));
-  if (version != kVersion) {
-    return absl::InvalidArgumentError(absl::StrCat("message: version ", version, "; this program reads ", kVersion));
+  if (version != kMessageVersion) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("message: version ", version, "; this program reads ", kMessageVersion));
   }
   MessageEnvelope envelope;
   ASSIGN_OR_RETURN(envelope.msg_id, StringMember(object, "msg_id", /*required=*/true));

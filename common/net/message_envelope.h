@@ -7,6 +7,7 @@
 #ifndef TANDEM_COMMON_NET_MESSAGE_ENVELOPE_H_
 #define TANDEM_COMMON_NET_MESSAGE_ENVELOPE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,6 +18,10 @@
 #include "google/protobuf/message.h"
 
 namespace tandem {
+
+// The version of this format, and the most that an id in it may have.
+inline constexpr int kMessageVersion = 2;
+inline constexpr size_t kMaxMessageIdBytes = 128;
 
 // Values of `type`.
 inline constexpr char kDesiredMessage[] = "desired";

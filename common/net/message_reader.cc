@@ -25,8 +25,6 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-constexpr uint64_t kVersion = 2;
-constexpr size_t kMaxIdBytes = 128;
 constexpr size_t kMaxDepth = 64;
 
 enum class Member {
@@ -236,8 +234,9 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
 
   // After the text was read.
   absl::Status Finish() {
-    if (version_ != kVersion) {
-      return absl::InvalidArgumentError(absl::StrCat("message: version ", version_, "; this program reads ", kVersion));
+    if (version_ != kMessageVersion) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("message: version ", version_, "; this program reads ", kMessageVersion));
     }
     for (const auto& [text, name] : {std::pair(&envelope_.msg_id, "msg_id"), std::pair(&envelope_.type, "type")}) {
       if (text->empty()) return absl::InvalidArgumentError(absl::StrCat("message: \"", name, "\" is missing or empty"));
@@ -356,9 +355,9 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
       default:
         return WrongMember();
     }
-    if (value.size() > kMaxIdBytes) {
+    if (value.size() > kMaxMessageIdBytes) {
       return Fail(absl::StrCat("\"", std::string(kMembers[static_cast<size_t>(member)]), "\" has more than ",
-                               kMaxIdBytes, " bytes"));
+                               kMaxMessageIdBytes, " bytes"));
     }
     if (text != nullptr) {
       *text = std::move(value);

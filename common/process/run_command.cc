@@ -16,46 +16,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/process/posix.h"
 #include "common/status/status.h"
+#include "common/time/clock.h"
 
 extern char** environ;
 
 namespace tandem {
 namespace {
 
+using process_internal::FileDescriptor;
+using process_internal::Pipe;
+using process_internal::Pointers;
+using process_internal::PollMilliseconds;
+
 // How long output that a left-over child still holds open is waited for after the program's own end.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(200);
-
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() { Reset(-1); }
-  void Reset(int fd) {
-    if (fd_ >= 0) close(fd_);
-    fd_ = fd;
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_ = -1;
-};
-
-struct Pipe {
-  FileDescriptor read_end;
-  FileDescriptor write_end;
-
-  absl::Status Open() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0) return ErrnoStatus(errno, "open a pipe");
-    read_end.Reset(ends[0]);
-    write_end.Reset(ends[1]);
-    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) return ErrnoStatus(errno, "open a pipe");
-    return absl::OkStatus();
-  }
-};
 
 // Reads what is there, keeps the first `limit` bytes; false at the end.
 bool ReadAvailable(int fd, size_t limit, std::string& kept) {
@@ -82,14 +58,6 @@ std::vector<std::string> Environment(const std::vector<std::pair<std::string, st
     }
   }
   return result;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (std::string& one : strings) pointers.push_back(one.data());
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 absl::StatusOr<pid_t> Spawn(const Command& command, const Pipe& output, const Pipe& error_output) {
@@ -122,17 +90,6 @@ absl::StatusOr<pid_t> Spawn(const Command& command, const Pipe& output, const Pi
   return pid;
 }
 
-int PollMilliseconds(absl::Duration left) {
-  return static_cast<int>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0, 3'600'000));
-}
-
-absl::Duration Monotonic() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::DurationFromTimespec(now);
-}
-
 std::string LastLine(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   const size_t newline = text.rfind('\n');
@@ -143,19 +100,16 @@ std::string LastLine(std::string_view text) {
 
 absl::StatusOr<CommandResult> RunCommand(const Command& command) {
   if (command.argv.empty()) return absl::InvalidArgumentError("no command given");
-  Pipe output;
-  Pipe error_output;
-  RETURN_IF_ERROR(output.Open());
-  RETURN_IF_ERROR(error_output.Open());
+  ASSIGN_OR_RETURN(Pipe output, Pipe::Make());
+  ASSIGN_OR_RETURN(Pipe error_output, Pipe::Make());
   ASSIGN_OR_RETURN(const pid_t pid, Spawn(command, output, error_output));
-  output.write_end.Reset(-1);
-  error_output.write_end.Reset(-1);
+  output.write_end.Close();
+  error_output.write_end.Close();
   // glibc has no wrapper for it before 2.36. A pid that was not waited for cannot be another process's.
-  FileDescriptor process;
-  process.Reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const FileDescriptor process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 
   CommandResult result;
-  const absl::Duration start = Monotonic();
+  const absl::Duration start = Clock::Real().Monotonic();
   const absl::Duration end = start + command.timeout;
   bool exited = false;
   bool timed_out = false;
@@ -163,7 +117,7 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command) {
   std::array<pollfd, 3> watched = {pollfd{output.read_end.get(), POLLIN, 0},
                                    pollfd{error_output.read_end.get(), POLLIN, 0}, pollfd{process.get(), POLLIN, 0}};
   while (!exited || watched[0].fd >= 0 || watched[1].fd >= 0) {
-    const absl::Duration now = Monotonic();
+    const absl::Duration now = Clock::Real().Monotonic();
     if (exited && now >= drain_end) break;
     if (!exited && now >= end) {
       timed_out = true;
@@ -185,7 +139,7 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command) {
     if (watched[2].revents != 0) {
       exited = true;
       watched[2].fd = -1;
-      drain_end = Monotonic() + kDrainTime;
+      drain_end = Clock::Real().Monotonic() + kDrainTime;
     }
   }
   // Before waitpid(), while the group's number still belongs to it. After a normal end the group stays: a reload

@@ -23,12 +23,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/process/control_group.h"
+#include "common/process/posix.h"
 #include "common/process/sandbox_child.h"
 #include "common/status/status.h"
+#include "common/time/clock.h"
 
 namespace tandem {
 namespace {
 
+using process_internal::FileDescriptor;
+using process_internal::Pipe;
+using process_internal::Pointers;
+using process_internal::PollMilliseconds;
 using sandbox_internal::Plan;
 using sandbox_internal::Report;
 
@@ -39,44 +45,6 @@ constexpr rlim_t kOpenFiles = 1024;
 constexpr absl::Duration kEndTime = absl::Seconds(10);
 // So that one who prints without end does not keep us from looking at the clock.
 constexpr int kReadsAtOnce = 16;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor() { Close(); }
-  void Close() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-struct Pipe {
-  FileDescriptor read_end;
-  FileDescriptor write_end;
-
-  static absl::StatusOr<Pipe> Make() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "open a pipe");
-    Pipe made{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
-    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) return ErrnoStatus(errno, "open a pipe");
-    return made;
-  }
-};
-
-absl::Duration Monotonic() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::DurationFromTimespec(now);
-}
 
 absl::StatusOr<std::string> FindProgram(const std::string& name) {
   if (name.find('/') != std::string::npos) {
@@ -160,14 +128,6 @@ struct Preparation {
   std::optional<ControlGroup> group;
   Plan plan{};
 };
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (std::string& one : strings) pointers.push_back(one.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 void SetLimits(const SandboxCommand& command, Preparation& made) {
   const SandboxLimits& limits = command.limits;
@@ -299,11 +259,6 @@ pid_t Clone(const Plan& plan) {
   return pid;
 }
 
-int PollMilliseconds(absl::Duration left) {
-  return static_cast<int>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0, 3'600'000));
-}
-
 // Set when the namespaces are what did not work.
 struct NoNamespaces {
   bool it = false;
@@ -328,7 +283,7 @@ absl::StatusOr<SandboxResult> RunOnce(const SandboxCommand& command, const Sandb
   }
   Point(command, made);
 
-  const absl::Duration start = Monotonic();
+  const absl::Duration start = Clock::Real().Monotonic();
   const pid_t supervisor = Clone(plan);
   if (supervisor < 0) {
     none.it = plan.namespaces;
@@ -347,7 +302,7 @@ absl::StatusOr<SandboxResult> RunOnce(const SandboxCommand& command, const Sandb
   std::array<pollfd, 4> watched = {pollfd{output.read_end.get(), POLLIN, 0}, pollfd{errors.read_end.get(), POLLIN, 0},
                                    pollfd{status.read_end.get(), POLLIN, 0}, pollfd{command.stop_fd, POLLIN, 0}};
   while (watched[2].fd >= 0) {
-    const absl::Duration left = start + command.timeout - Monotonic();
+    const absl::Duration left = start + command.timeout - Clock::Real().Monotonic();
     if (left <= absl::ZeroDuration()) {
       result.timed_out = true;
       break;
@@ -372,10 +327,10 @@ absl::StatusOr<SandboxResult> RunOnce(const SandboxCommand& command, const Sandb
     kill(supervisor, SIGKILL);
   } else {
     pollfd ended{status.read_end.get(), POLLIN, 0};
-    const absl::Duration end = Monotonic() + kEndTime;
+    const absl::Duration end = Clock::Real().Monotonic() + kEndTime;
     char rest[64];
     // Its end of the pipe closes with it.
-    while (Monotonic() < end && poll(&ended, 1, PollMilliseconds(end - Monotonic())) >= 0) {
+    while (Clock::Real().Monotonic() < end && poll(&ended, 1, PollMilliseconds(end - Clock::Real().Monotonic())) >= 0) {
       const ssize_t got = read(status.read_end.get(), rest, sizeof(rest));
       if (got == 0) break;
     }
@@ -387,7 +342,7 @@ absl::StatusOr<SandboxResult> RunOnce(const SandboxCommand& command, const Sandb
     // Nobody writes any more: what is left is at most a pipe's capacity.
     if (watched[i].fd >= 0) outputs.Read(watched[i].fd, i == 0, kReadsAtOnce);
   }
-  result.duration = Monotonic() - start;
+  result.duration = Clock::Real().Monotonic() - start;
   result.out_of_memory = made.group.has_value() && made.group->OutOfMemory();
   if (reported && report.kind != Report::Kind::kEnded) {
     none.it = report.kind == Report::Kind::kNoNamespaces;

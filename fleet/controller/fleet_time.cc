@@ -9,7 +9,7 @@ namespace tandem::fleet {
 namespace {
 
 // Clocks of a fleet's machines are this close to each other.
-constexpr absl::Duration kAtOnce = absl::Seconds(1);
+constexpr absl::Duration kFollowedAtOnce = absl::Seconds(1);
 constexpr absl::Duration kWorthAWarning = absl::Minutes(1);
 
 }  // namespace
@@ -17,7 +17,7 @@ constexpr absl::Duration kWorthAWarning = absl::Minutes(1);
 absl::Time SlewTowards(absl::Time fleet, absl::Duration elapsed, absl::Time wall) {
   const absl::Time steady = fleet + elapsed;
   const absl::Duration behind = wall - steady;
-  if (behind > kAtOnce) return steady + std::min(behind, elapsed);
+  if (behind > kFollowedAtOnce) return steady + std::min(behind, elapsed);
   if (behind >= absl::ZeroDuration()) return wall;
   return steady - std::min(-behind, elapsed / 2);
 }

@@ -13,7 +13,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr int kPage = 5000;
+constexpr int kUnitsAtOnce = 5000;
 constexpr size_t kMembersPerTransaction = 500;
 
 Stratum StratumOf(const UnitAttributes& unit) { return {.hardware = unit.hardware, .region = unit.region}; }
@@ -25,7 +25,7 @@ absl::Status ForEachUnit(StoreTransaction& tx, const RingTarget& target,
   int64_t after = 0;
   for (bool more = true; more;) {
     more = false;
-    RETURN_IF_ERROR(units.Scan(after, kPage, [&](UnitRecord&& unit) {
+    RETURN_IF_ERROR(units.Scan(after, kUnitsAtOnce, [&](UnitRecord&& unit) {
       more = true;
       after = unit.row.number;
       if (!unit.row.revoked && target.Matches(unit.attributes)) each(unit);
@@ -93,7 +93,7 @@ absl::StatusOr<int64_t> JoinNewcomers(StoreTransaction& tx, const RolloutRow& ro
   int64_t after = last_unit;
   for (bool more = true; more;) {
     more = false;
-    RETURN_IF_ERROR(UnitTable(tx).Scan(after, kPage, [&](UnitRecord&& unit) {
+    RETURN_IF_ERROR(UnitTable(tx).Scan(after, kUnitsAtOnce, [&](UnitRecord&& unit) {
       more = true;
       after = unit.row.number;
       if (!unit.row.revoked && target.Matches(unit.attributes)) newcomers.push_back(unit.row.number);

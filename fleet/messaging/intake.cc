@@ -1,9 +1,9 @@
 #include "fleet/messaging/intake.h"
 
-#include <chrono>
 #include <utility>
 
 #include "common/status/status.h"
+#include "common/time/clock.h"
 #include "fleet/messaging/unit_message_reader.h"
 
 namespace tandem::fleet {
@@ -12,7 +12,6 @@ namespace {
 // Between two offers of one message.
 constexpr absl::Duration kOfferAgain = absl::Milliseconds(2);
 
-absl::Duration Now() { return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch()); }
 size_t SizeOf(const MqttMessage& message) { return message.topic.size() + message.payload.size() + 128; }
 
 }  // namespace
@@ -66,8 +65,8 @@ bool Intake::Wait(absl::Duration time) {
 void Intake::OfferLive(UnitMessage message) {
   // What is not taken was not moved from.
   while (!callbacks_.message(std::move(message))) {  // NOLINT(bugprone-use-after-move)
-    if (!stalled_since_.has_value()) stalled_since_ = Now();
-    if (Now() - *stalled_since_ >= options_.stall || !Wait(kOfferAgain)) {
+    if (!stalled_since_.has_value()) stalled_since_ = Clock::Real().Monotonic();
+    if (Clock::Real().Monotonic() - *stalled_since_ >= options_.stall || !Wait(kOfferAgain)) {
       ++dropped_;
       return;
     }

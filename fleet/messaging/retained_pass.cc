@@ -1,17 +1,13 @@
 #include "fleet/messaging/retained_pass.h"
 
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/net/message_envelope.h"
+#include "common/time/clock.h"
 
 namespace tandem::fleet {
-namespace {
-
-absl::Duration Now() { return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch()); }
-
-}  // namespace
+namespace {}  // namespace
 
 RetainedPass::RetainedPass(RetainedPassOptions options, std::function<void(MqttMessage message)> message)
     : options_(std::move(options)), message_(std::move(message)), thread_([this] { Run(); }) {}
@@ -52,7 +48,7 @@ void RetainedPass::RunOnce() {
                                                [this] {
                                                  std::lock_guard lock(mutex_);
                                                  connected_ = true;
-                                                 newest_ = Now();
+                                                 newest_ = Clock::Real().Monotonic();
                                                  wake_.notify_all();
                                                },
                                            .disconnected =
@@ -67,7 +63,7 @@ void RetainedPass::RunOnce() {
                                                  if (!message.retained) return;
                                                  message_(std::move(message));
                                                  std::lock_guard lock(mutex_);
-                                                 newest_ = Now();
+                                                 newest_ = Clock::Real().Monotonic();
                                                }});
   // The options are those of the link's own connection.
   if (!client.ok()) return;
@@ -79,7 +75,7 @@ void RetainedPass::RunOnce() {
       wake_.wait(lock);
       continue;
     }
-    const absl::Duration left = newest_ + options_.quiet - Now();
+    const absl::Duration left = newest_ + options_.quiet - Clock::Real().Monotonic();
     if (left <= absl::ZeroDuration()) break;
     wake_.wait_for(lock, absl::ToChronoNanoseconds(left));
   }

@@ -9,7 +9,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr char kColumns[] =
+constexpr char kAttemptColumns[] =
     "number, rollout, ring, unit, kind, state, reason, sequence, tries, score, score_at, epoch, seq, before_firmware, "
     "before_model, before_config, control, rolled_back_by, created_at, changed_at, control_score, good_firmware, "
     "good_model, good_config, run_id";
@@ -64,7 +64,7 @@ std::string RingCounterPrefix(int64_t rollout, int64_t ring) { return absl::StrC
 absl::StatusOr<std::vector<AttemptRow>> AttemptTable::Select(const std::string& where,
                                                              std::initializer_list<SqlValue> values) {
   std::vector<AttemptRow> attempts;
-  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kColumns, " FROM attempts WHERE ", where), values,
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kAttemptColumns, " FROM attempts WHERE ", where), values,
                                 [&](const SqlRow& row) { attempts.push_back(ReadAttempt(row)); }));
   return attempts;
 }

@@ -10,7 +10,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr char kColumns[] =
+constexpr char kReleaseColumns[] =
     "number, digest, release_id, planes, envelope, signers, base_urls, frozen, frozen_reason, imported_at, "
     "imported_by, "
     "verdict, failed_at, failed_unit, failed_reason, auto_rolled_back";
@@ -47,7 +47,7 @@ ReleaseRow ReadRelease(const SqlRow& row) {
 absl::StatusOr<std::vector<ReleaseRow>> ReleaseTable::Select(const std::string& where,
                                                              std::initializer_list<SqlValue> values) {
   std::vector<ReleaseRow> releases;
-  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kColumns, " FROM releases WHERE ", where), values,
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kReleaseColumns, " FROM releases WHERE ", where), values,
                                 [&](const SqlRow& row) { releases.push_back(ReadRelease(row)); }));
   return releases;
 }

@@ -8,7 +8,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr char kColumns[] =
+constexpr char kRolloutColumns[] =
     "number, spec, release, planes, state, paused, promote_asked, ring, reason, on_abort, tokens_at, tokens_milli, "
     "created_at, created_by, changed_at, revision, superseded_by";
 constexpr char kRingColumns[] =
@@ -60,7 +60,7 @@ constexpr char kNotOver[] = "state IN (0, 1, 2, 3)";
 absl::StatusOr<std::vector<RolloutRow>> RolloutTable::Select(const std::string& where,
                                                              std::initializer_list<SqlValue> values) {
   std::vector<RolloutRow> rollouts;
-  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kColumns, " FROM rollouts WHERE ", where), values,
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kRolloutColumns, " FROM rollouts WHERE ", where), values,
                                 [&](const SqlRow& row) { rollouts.push_back(ReadRollout(row)); }));
   return rollouts;
 }

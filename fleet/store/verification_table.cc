@@ -11,7 +11,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr char kColumns[] =
+constexpr char kVerificationColumns[] =
     "number, run_id, unit, attempt, release, diagnostic, triggered_by, state, timeout_secs, created_at, deadline, "
     "extended, publish_at, finished_at, reason, result, late_outcome";
 
@@ -62,8 +62,8 @@ absl::StatusOr<std::vector<StormGuard::Failure>> ReadStreak(const std::string& t
 absl::StatusOr<std::vector<DiagnosticRunRow>> DiagnosticRunTable::Select(const std::string& where,
                                                                          std::initializer_list<SqlValue> values) {
   std::vector<DiagnosticRunRow> runs;
-  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kColumns, " FROM diagnostic_runs WHERE ", where), values,
-                                [&](const SqlRow& row) { runs.push_back(ReadRun(row)); }));
+  RETURN_IF_ERROR(tx_.sql.Query(absl::StrCat("SELECT ", kVerificationColumns, " FROM diagnostic_runs WHERE ", where),
+                                values, [&](const SqlRow& row) { runs.push_back(ReadRun(row)); }));
   return runs;
 }
 

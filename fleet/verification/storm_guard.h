@@ -17,8 +17,8 @@
 namespace tandem::fleet {
 
 inline constexpr int kStormLimit = 3;
-inline constexpr int64_t kStormWindowSeconds = 24 * 3600;
-inline constexpr int64_t kStormDisabledSeconds = 24 * 3600;
+inline constexpr int64_t kStormWindowSeconds = int64_t{24} * 3600;
+inline constexpr int64_t kStormDisabledSeconds = int64_t{24} * 3600;
 
 struct StormGuard {
   // By operators.

@@ -17,14 +17,14 @@ using Stub = v1::Fleet::StubInterface;
 
 constexpr size_t kAtATime = 500;
 
-struct ListOptions {
+struct UnitListOptions {
   v1::ListUnitsRequest request;
   std::string filter;
   std::string presence;
   uint32_t limit = 100;
 };
 
-absl::Status ListUnits(Client& client, ListOptions& options) {
+absl::Status ListUnits(Client& client, UnitListOptions& options) {
   v1::ListUnitsRequest request;
   request.set_filter(options.filter);
   request.set_presence(options.presence);
@@ -90,7 +90,7 @@ Examples:
 
 CLI::App& AddUnitCommands(CLI::App& app) {
   CLI::App* units = AddGroup(app, "units", "list, show, register and revoke units");
-  auto& list = Own<ListOptions>();
+  auto& list = Own<UnitListOptions>();
   CLI::App* command = AddCommand(*units, "list", "units, by id", R"(
 Examples:
   tandem-fleetctl units list

@@ -3,26 +3,20 @@
 #include <algorithm>
 #include <span>
 
+#include "bootloader/core/little_endian.h"
+
 namespace tandem::mcu {
 namespace {
 
 using boot::FlashResult;
+using boot::Get32;
+using boot::Put32;
 
 constexpr uint32_t kMagic = 0x50554454;  // "TDUP"
 constexpr size_t kIdSize = 48;
 constexpr size_t kCrcAt = 44;
 constexpr uint32_t kMarksAt = 64;
 constexpr size_t kMaxUnit = 16;
-
-void Put32(std::span<uint8_t> bytes, size_t at, uint32_t value) {
-  for (size_t i = 0; i < 4; ++i) bytes[at + i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-uint32_t Get32(std::span<const uint8_t> bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 4; i > 0; --i) value = (value << 8) | bytes[at + i - 1];
-  return value;
-}
 
 std::array<uint8_t, kIdSize> EncodeId(const UploadId& id) {
   std::array<uint8_t, kIdSize> bytes{};

@@ -22,6 +22,11 @@ Participant* FindParticipant(UnitUpdate& update, const std::string& node_id) {
   return found == update.participants.end() ? nullptr : &*found;
 }
 
+const Participant* FindParticipant(const UnitUpdate& update, const std::string& node_id) {
+  const auto found = std::ranges::find(update.participants, node_id, &Participant::node_id);
+  return found == update.participants.end() ? nullptr : &*found;
+}
+
 bool IsBusy(const Participant& p) {
   return p.installing || (p.sent != UmCommand::kNone && !p.answered && !p.awaits_artifacts);
 }

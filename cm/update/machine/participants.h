@@ -16,6 +16,7 @@ void SortInStartOrder(std::vector<Participant>& participants);
 
 // nullptr when the node takes no part.
 Participant* FindParticipant(UnitUpdate& update, const std::string& node_id);
+const Participant* FindParticipant(const UnitUpdate& update, const std::string& node_id);
 
 template <typename Predicate>
 bool AllOf(const UnitUpdate& update, Predicate predicate) {

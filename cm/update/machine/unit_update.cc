@@ -241,8 +241,8 @@ Step Advance(const UnitUpdate& update, const Event& event, const Limits& limits)
 }
 
 bool StillWantsPrepare(const UnitUpdate& update, const std::string& node_id) {
-  const auto p = std::ranges::find(update.participants, node_id, &Participant::node_id);
-  return p != update.participants.end() && p->sent == UmCommand::kPrepare && p->awaits_artifacts;
+  const Participant* p = FindParticipant(update, node_id);
+  return p != nullptr && p->sent == UmCommand::kPrepare && p->awaits_artifacts;
 }
 
 bool WaitsForConditions(const UnitUpdate& update, const Limits& limits) {

@@ -13,7 +13,7 @@
 namespace tandem::cm {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kDesiredFormat = 1;
 
 template <typename Message>
 absl::StatusOr<Message> Parse(const absl::StatusOr<std::string>& bytes, const std::string& path) {
@@ -33,7 +33,7 @@ absl::StatusOr<Message> LoadOrDefault(DurableRecord& file) {
   }
   if (absl::IsNotFound(message.status())) {
     Message fresh;
-    fresh.set_format(kFormat);
+    fresh.set_format(kDesiredFormat);
     return fresh;
   }
   return message;
