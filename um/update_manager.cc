@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "common/text/clean_message.h"
 
 namespace tandem::um {
 
@@ -168,7 +169,7 @@ absl::Status UpdateManager::Recover() {
              {{"um", options_.node_id}, {"error", ToPersonText(bytes.status())}});
     record_.Clear();
     record_.set_format(kRecordFormat);
-    record_.set_error(absl::StrCat("record damaged: ", bytes.status().message()));
+    record_.set_error(CleanText(absl::StrCat("record damaged: ", bytes.status().message())));
     step_ = UmStep::kFailed;
     RETURN_IF_ERROR(Save());
   } else if (!bytes.ok()) {
@@ -279,7 +280,7 @@ bool UpdateManager::Take(UmInput input, const std::string& error) {
   const UmStep before = step_;
   const record::v1::UmRecord record_before = record_;
   step_ = row->to;
-  record_.set_error(error);
+  record_.set_error(CleanText(error));
   if (row->job == UmJob::kReboot) record_.set_boot_switches(record_.boot_switches() + 1);
   if (step_ != before && row->job != UmJob::kReboot && row->job != UmJob::kCheck) record_.set_boot_switches(0);
   if (step_ == UmStep::kIdle) record_.clear_targets();
@@ -516,6 +517,7 @@ umv2::UpdateStatus UpdateManager::Status() {
       component->set_bytes_total(found->second.total);
     }
   }
+  CleanTexts(status);
   return status;
 }
 

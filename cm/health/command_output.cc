@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/text/text.h"
 
 namespace tandem::cm {
 namespace {
@@ -19,7 +20,7 @@ constexpr absl::string_view kReason = "reason ";
 
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
-std::string Cut(absl::string_view text, size_t limit) { return ValidUtf8({text.data(), std::min(text.size(), limit)}); }
+std::string Cut(absl::string_view text, size_t limit) { return CleanText({text.data(), text.size()}, limit); }
 
 // "NAME VALUE [UNIT]"
 std::optional<ProbeMeasurement> ParseMeasurement(absl::string_view line) {
@@ -29,23 +30,6 @@ std::optional<ProbeMeasurement> ParseMeasurement(absl::string_view line) {
   if (!absl::SimpleAtod(words[1], &measurement.value) || !std::isfinite(measurement.value)) return std::nullopt;
   if (words.size() == 3) measurement.unit = Cut(words[2], kMaxMeasurementName);
   return measurement;
-}
-
-// How many bytes the character at `at` has; 0: it is none.
-size_t CharacterAt(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(at);
-  if (first < 0x80) return first >= 0x20 || first == '\n' || first == '\t' ? 1 : 0;
-  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || at + length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(at + 1);
-  // Longer than needed, half of a pair, or beyond the last one.
-  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-  if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
-  return length;
 }
 
 std::vector<absl::string_view> Words(std::string_view text) {
@@ -81,17 +65,6 @@ std::string LogExcerpt(std::string_view text) {
     if (line_end != std::string::npos && line_end < kMaxLogExcerpt / 2) kept.erase(0, line_end + 1);
   }
   return ValidUtf8(kept);
-}
-
-std::string ValidUtf8(std::string_view text) {
-  std::string valid;
-  valid.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = CharacterAt(text, at);
-    length == 0 ? valid.push_back('?') : void(valid.append(text.substr(at, length)));
-    at += std::max<size_t>(length, 1);
-  }
-  return valid;
 }
 
 std::optional<double> FirstNumber(std::string_view text) {

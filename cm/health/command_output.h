@@ -33,9 +33,6 @@ CommandOutput ParseCommandOutput(std::string_view output);
 // The end of `text` without the lines above, at most kMaxLogExcerpt bytes, from the beginning of a line where it can.
 std::string LogExcerpt(std::string_view text);
 
-// With "?" for each byte that is not UTF-8, and for control characters but line ends and tabs: it travels as JSON.
-std::string ValidUtf8(std::string_view text);
-
 std::optional<double> FirstNumber(std::string_view text);
 std::string LastLine(std::string_view text);
 

@@ -51,19 +51,6 @@ TEST(CommandOutputTest, TheLogIsTheRest) {
   EXPECT_THAT(log, testing::EndsWith("line 9999"));
 }
 
-TEST(CommandOutputTest, WhatIsNotUtf8IsReplaced) {
-  EXPECT_EQ(ValidUtf8("Grüße 21 °C \xf0\x9f\x9a\x97\n\t"), "Grüße 21 °C \xf0\x9f\x9a\x97\n\t");
-  EXPECT_EQ(ValidUtf8(std::string("a\0b\x1b[1m", 7)), "a?b?[1m");
-  // Cut, stray, longer than needed, half of a pair, beyond the last character.
-  EXPECT_EQ(ValidUtf8("\xc3"), "?");
-  EXPECT_EQ(ValidUtf8("\xa0x"), "?x");
-  EXPECT_EQ(ValidUtf8("\xc0\x80"), "??");
-  EXPECT_EQ(ValidUtf8("\xe0\x80\x80"), "???");
-  EXPECT_EQ(ValidUtf8("\xed\xa0\x80"), "???");
-  EXPECT_EQ(ValidUtf8("\xf4\x90\x80\x80"), "????");
-  EXPECT_EQ(ValidUtf8("\xff\xfe"), "??");
-}
-
 TEST(CommandOutputTest, GoldenAnswersAreTheSameOrWithinTheTolerance) {
   double worst = 0;
   EXPECT_TRUE(CompareWithGolden("cat 0.91\n", "cat 0.91\n", 0, worst).ok());

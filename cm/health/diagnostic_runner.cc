@@ -12,6 +12,7 @@
 #include "common/crypto/signed_metadata.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace tandem::cm {
 namespace {
@@ -223,7 +224,7 @@ void DiagnosticRunner::Finish(const Key& key, const ProbeReport& report) {
   unit::v1::DiagnosticResult& result = answer.result;
   result.set_outcome(OutcomeOf(report));
   const std::string reason = report.result.ok() ? *report.result : ToPersonText(report.result.status());
-  result.set_reason(ValidUtf8(reason.substr(0, kMaxReasonBytes)));
+  result.set_reason(CleanText(reason, kMaxReasonBytes));
   for (const ProbeMeasurement& measured : report.measurements) {
     unit::v1::Measurement& measurement = *result.add_measurements();
     measurement.set_name(measured.name);

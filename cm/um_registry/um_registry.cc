@@ -1,11 +1,13 @@
 #include "cm/um_registry/um_registry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
+#include "common/text/clean_message.h"
 
 namespace tandem::cm {
 
@@ -38,7 +40,8 @@ absl::Status UmRegistry::Admit(const UmPeer& peer, const std::string& node_id) c
 }
 
 absl::Status UmRegistry::Register(const std::shared_ptr<UmStream>& stream, const UmPeer& peer,
-                                  const umv2::UpdateStatus& status) {
+                                  umv2::UpdateStatus status) {
+  CleanTexts(status);
   absl::Status admitted = Admit(peer, status.node_id());
   if (admitted.ok() && streams_.contains(status.node_id())) {
     admitted = absl::AlreadyExistsError(
@@ -53,13 +56,14 @@ absl::Status UmRegistry::Register(const std::shared_ptr<UmStream>& stream, const
   UmInfo& um = ums_[status.node_id()];
   um.connected = true;
   um.seen = true;
-  um.last = status;
-  LogInfo("UM registered", {{"um", status.node_id()}, {"state", umv2::UpdateState_Name(status.update_state())}});
+  um.last = std::move(status);
+  LogInfo("UM registered", {{"um", um.node.node_id()}, {"state", umv2::UpdateState_Name(um.last.update_state())}});
   if (callbacks_.status) callbacks_.status(um, true);
   return absl::OkStatus();
 }
 
-void UmRegistry::Status(const std::shared_ptr<UmStream>& stream, const umv2::UpdateStatus& status) {
+void UmRegistry::Status(const std::shared_ptr<UmStream>& stream, umv2::UpdateStatus status) {
+  CleanTexts(status);
   const auto owner = std::ranges::find_if(streams_, [&](const auto& entry) { return entry.second == stream; });
   if (owner == streams_.end()) return;
   if (owner->first != status.node_id()) {
@@ -68,7 +72,7 @@ void UmRegistry::Status(const std::shared_ptr<UmStream>& stream, const umv2::Upd
     return;
   }
   UmInfo& um = ums_[owner->first];
-  um.last = status;
+  um.last = std::move(status);
   if (callbacks_.status) callbacks_.status(um, false);
 }
 

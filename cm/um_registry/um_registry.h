@@ -42,7 +42,7 @@ struct UmInfo {
   updatemanager::v2::UpdateStatus last;
 };
 
-// Owned by the event thread.
+// Owned by the event thread. Here the texts of UMs enter: what it hands on is valid, on one line, and cut.
 class UmRegistry {
  public:
   struct Callbacks {
@@ -61,9 +61,9 @@ class UmRegistry {
   // its certificate does not carry its node_id. ALREADY_EXISTS: another live stream has this node_id. The caller closes
   // the stream with that status.
   absl::Status Register(const std::shared_ptr<UmStream>& stream, const UmPeer& peer,
-                        const updatemanager::v2::UpdateStatus& status);
+                        updatemanager::v2::UpdateStatus status);
   // A later status of a registered stream. One that names another node ends the stream.
-  void Status(const std::shared_ptr<UmStream>& stream, const updatemanager::v2::UpdateStatus& status);
+  void Status(const std::shared_ptr<UmStream>& stream, updatemanager::v2::UpdateStatus status);
   void Closed(const std::shared_ptr<UmStream>& stream);
 
   // NOT_FOUND when the UM has no stream.

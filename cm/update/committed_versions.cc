@@ -19,7 +19,7 @@ bool RunsCommitted(const DesiredStore& desired, const UmInfo& um) {
       }
     }
   }
-  return !targets.empty() && RunsTargets(um.last, targets);
+  return !targets.empty() && RunningOf(um.last, targets) == Runs::kTarget;
 }
 
 }  // namespace tandem::cm

@@ -147,8 +147,9 @@ TEST_F(DeliveryTest, WhatMayPassIsTriedAgainAndWhatMayNotIsAnswered) {
 
   source_.base_urls = {"http://nowhere"};
   content_ += "of another artifact";
+  fetcher_.Fail("http://nowhere/artifact", absl::InvalidArgumentError("no URL"));
   Ask(Node("b", "ecu2"));
-  EXPECT_EQ(Answer("b").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Answer("b").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(DeliveryTest, OtherServersAreTakenWhileItFetches) {

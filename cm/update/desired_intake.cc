@@ -387,6 +387,7 @@ absl::Status DesiredIntake::Begin(const StoredDesired& desired, std::vector<Part
     participant.reported = um.connected;
     participant.state = StateOf(um.last);
     participant.installing = IsInstalling(um.last);
+    participant.runs = RunningOf(um.last, participant.targets);
     participant.error = ErrorOf(um.last);
     participant.resend_after = parts_.limits.resend_first;
   }

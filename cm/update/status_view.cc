@@ -25,14 +25,17 @@ std::vector<InstalledVersion> InstalledOf(const umv2::UpdateStatus& status) {
   return installed;
 }
 
-bool RunsTargets(const umv2::UpdateStatus& status, const std::vector<Target>& targets) {
+Runs RunningOf(const umv2::UpdateStatus& status, const std::vector<Target>& targets) {
   const std::vector<InstalledVersion> installed = InstalledOf(status);
-  return std::ranges::all_of(targets, [&](const Target& target) {
-    return std::ranges::any_of(installed, [&](const InstalledVersion& component) {
-      return component.component_id == target.component_id && component.component_type == target.component_type &&
-             component.version == target.version;
+  Runs runs = Runs::kTarget;
+  for (const Target& target : targets) {
+    const auto found = std::ranges::find_if(installed, [&](const InstalledVersion& component) {
+      return component.component_id == target.component_id && component.component_type == target.component_type;
     });
-  });
+    if (found == installed.end()) return Runs::kUnknown;
+    if (found->version != target.version) runs = Runs::kOther;
+  }
+  return runs;
 }
 
 bool HasStagedOther(const umv2::UpdateStatus& status, const std::vector<Target>& targets) {
@@ -81,6 +84,11 @@ std::string ErrorOf(const umv2::UpdateStatus& status) {
     }
   }
   return "";
+}
+
+std::string TroubleOf(const umv2::UpdateStatus& status) {
+  std::string error = ErrorOf(status);
+  return error.empty() && status.working() ? status.activity() : error;
 }
 
 PlanUm ToPlanUm(const UmInfo& um) {

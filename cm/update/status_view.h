@@ -19,8 +19,8 @@ namespace tandem::cm {
 // What runs now: the INSTALLED components of a status; where a UM lists one twice, the first.
 std::vector<InstalledVersion> InstalledOf(const updatemanager::v2::UpdateStatus& status);
 
-// All of `targets` run their new version, by a status that lists what is INSTALLED.
-bool RunsTargets(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
+// Do all of `targets` run their new version? By what the status lists as INSTALLED.
+Runs RunningOf(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
 
 // A PREPARED or UPDATED UM that lists what it installs, and not all of `targets` among it.
 bool HasStagedOther(const updatemanager::v2::UpdateStatus& status, const std::vector<Target>& targets);
@@ -32,6 +32,8 @@ UmState StateOf(const updatemanager::v2::UpdateStatus& status);
 bool IsInstalling(const updatemanager::v2::UpdateStatus& status);
 // Of the UM or of its components, for people.
 std::string ErrorOf(const updatemanager::v2::UpdateStatus& status);
+// That error, or what a UM that works is doing, such as asking a mirror again that refuses.
+std::string TroubleOf(const updatemanager::v2::UpdateStatus& status);
 
 PlanUm ToPlanUm(const UmInfo& um);
 

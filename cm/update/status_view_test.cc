@@ -28,8 +28,12 @@ TEST(StatusView, OnlyInstalledComponentsRun) {
       Status(umv2::UPDATED, {{"a", "1", umv2::INSTALLED}, {"a", "2", umv2::INSTALLING}, {"b", "9", umv2::ERROR}});
   ASSERT_EQ(InstalledOf(status).size(), 1u);
   EXPECT_EQ(InstalledOf(status)[0].version, "1");
-  EXPECT_TRUE(RunsTargets(status, {{.component_id = "a", .component_type = "t", .version = "1"}}));
-  EXPECT_FALSE(RunsTargets(status, {{.component_id = "a", .component_type = "t", .version = "2"}}));
+  const Target one{.component_id = "a", .component_type = "t", .version = "1"};
+  const Target two{.component_id = "a", .component_type = "t", .version = "2"};
+  const Target unlisted{.component_id = "b", .component_type = "t", .version = "1"};
+  EXPECT_EQ(RunningOf(status, {one}), Runs::kTarget);
+  EXPECT_EQ(RunningOf(status, {two}), Runs::kOther);
+  EXPECT_EQ(RunningOf(status, {one, unlisted}), Runs::kUnknown);
 }
 
 // An Aos UM lists its new version as INSTALLING in PREPARED and UPDATED, where it does nothing.

@@ -6,14 +6,14 @@
 namespace tandem::cm {
 
 Event StatusEvent(const UnitUpdate& update, const UmInfo& um, bool registered) {
-  Event event = NodeEvent(Event::Kind::kUmStatus, um.node.node_id(), ErrorOf(um.last));
+  Event event = NodeEvent(Event::Kind::kUmStatus, um.node.node_id(), TroubleOf(um.last));
   event.um_state = StateOf(um.last);
   event.um_installing = IsInstalling(um.last);
   event.um_registered = registered;
   event.um_tells_running = um.last.tells_running();
   for (const Participant& participant : update.participants) {
     if (participant.node_id != um.node.node_id()) continue;
-    event.um_on_target = RunsTargets(um.last, participant.targets);
+    event.um_runs = RunningOf(um.last, participant.targets);
     event.um_staged_other = HasStagedOther(um.last, participant.targets);
     event.um_bytes_done = BytesDone(um.last);
   }

@@ -1,5 +1,6 @@
 #include "cm/update/update_reporter.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -137,7 +138,6 @@ void UpdateReporter::Report(const UnitUpdate& update, UpdateReport report, const
 void UpdateReporter::Tell(const ReportSubject& subject, UpdateReport report, const std::string& reason) {
   if (parts_.cloud == nullptr) return;
   const std::string state(Name(report));
-  absl::Status queued;
   if (report == UpdateReport::kApplied || report == UpdateReport::kProvisional) {
     unit::v1::Applied applied;
     applied.set_update_id(subject.update_id);
@@ -147,21 +147,41 @@ void UpdateReporter::Tell(const ReportSubject& subject, UpdateReport report, con
     applied.set_correlation_id(subject.correlation_id);
     AddAll(ReportComponents(parts_.ums.ums()), applied.mutable_components());
     AddAll(ReportPlanes(parts_.desired.committed()), applied.mutable_planes());
-    queued = report == UpdateReport::kApplied ? parts_.cloud->QueueApplied(applied)
+    unqueued_.push_back([this, report, applied = std::move(applied)] {
+      return report == UpdateReport::kApplied ? parts_.cloud->QueueApplied(applied)
                                               : parts_.cloud->QueueProvisional(applied);
+    });
   }
-  if (queued.ok()) {
-    unit::v1::Feedback feedback;
-    feedback.set_update_id(subject.update_id);
-    feedback.set_sequence(subject.sequence);
-    feedback.set_attempt(subject.attempt);
-    feedback.set_correlation_id(subject.correlation_id);
-    feedback.set_state(state);
-    feedback.set_reason(reason);
-    AddAll(ReportComponents(parts_.ums.ums()), feedback.mutable_components());
-    queued = parts_.cloud->QueueFeedback(feedback);
+  unit::v1::Feedback feedback;
+  feedback.set_update_id(subject.update_id);
+  feedback.set_sequence(subject.sequence);
+  feedback.set_attempt(subject.attempt);
+  feedback.set_correlation_id(subject.correlation_id);
+  feedback.set_state(state);
+  feedback.set_reason(reason);
+  AddAll(ReportComponents(parts_.ums.ums()), feedback.mutable_components());
+  unqueued_.push_back([this, feedback = std::move(feedback)] { return parts_.cloud->QueueFeedback(feedback); });
+  if (!retries_) QueueReports();
+}
+
+void UpdateReporter::QueueReports() {
+  retries_ = false;
+  while (!unqueued_.empty()) {
+    const absl::Status queued = unqueued_.front()();
+    if (queued.ok()) {
+      unqueued_.pop_front();
+      retry_after_ = kFirstRetry;
+      continue;
+    }
+    LogError("cannot queue a report; it is tried again",
+             {{"error", ToPersonText(queued)}, {"reports", absl::StrCat(unqueued_.size())}});
+    // What is newer tells more.
+    while (unqueued_.size() > kMostUnqueued) unqueued_.pop_front();
+    retries_ = true;
+    scope_.PostAfter(retry_after_, [this] { QueueReports(); });
+    retry_after_ = std::min(2 * retry_after_, kLastRetry);
+    return;
   }
-  if (!queued.ok()) LogError("cannot queue a report", {{"state", state}, {"error", ToPersonText(queued)}});
 }
 
 void UpdateReporter::TellOnce(UpdateReport report, const std::string& reason) {

@@ -4,7 +4,9 @@
 #ifndef TANDEM_CM_UPDATE_UPDATE_REPORTER_H_
 #define TANDEM_CM_UPDATE_UPDATE_REPORTER_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -19,6 +21,7 @@
 #include "cm/update/records/desired_store.h"
 #include "cm/update/records/history.h"
 #include "common/time/clock.h"
+#include "common/time/loop_scope.h"
 #include "tandem/config/v1/cm.pb.h"
 #include "tandem/local/v1/local.pb.h"
 #include "tandem/release/v1/release.pb.h"
@@ -74,6 +77,7 @@ ReportSubject SubjectOf(const UnitUpdate& update);
 ReportSubject SubjectOf(const record::v1::CommittedRecord& committed);
 
 struct UpdateReporterParts {
+  EventLoop& loop;
   Clock& clock;
   const config::v1::CmConfig& config;
   const UmRegistry& ums;
@@ -87,11 +91,12 @@ struct UpdateReporterParts {
   std::function<std::string()> safe_mode;
 };
 
-// Used on the event thread. What cannot be kept or queued is logged; it never stops an update.
+// Used on the event thread. What cannot be queued, such as on a full disk, is tried again, in its order; what cannot be
+// kept in the history is logged. Neither ever stops an update.
 class UpdateReporter {
  public:
   // What the parts refer to must outlive it.
-  explicit UpdateReporter(UpdateReporterParts parts) : parts_(std::move(parts)) {}
+  explicit UpdateReporter(UpdateReporterParts parts) : parts_(std::move(parts)), scope_(parts_.loop) {}
 
   // Of the running, or the last, update: into its history and to the cloud.
   void Report(const UnitUpdate& update, UpdateReport report, const std::string& reason);
@@ -110,10 +115,21 @@ class UpdateReporter {
   void SetLastUpdate(const local::v1::UpdateSummary& summary) { last_update_ = summary; }
 
  private:
+  static constexpr absl::Duration kFirstRetry = absl::Seconds(2);
+  static constexpr absl::Duration kLastRetry = absl::Minutes(1);
+  static constexpr size_t kMostUnqueued = 100;
+
+  void QueueReports();
+
   const UpdateReporterParts parts_;
+  // For the cloud, and not in its outbox yet.
+  std::deque<std::function<absl::Status()>> unqueued_;
+  bool retries_ = false;
+  absl::Duration retry_after_ = kFirstRetry;
   std::map<UpdateReport, std::string> told_last_;
   std::string last_reported_;
   std::optional<local::v1::UpdateSummary> last_update_;
+  LoopScope scope_;
 };
 
 }  // namespace tandem::cm

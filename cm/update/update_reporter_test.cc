@@ -92,5 +92,19 @@ TEST_F(UpdateReporterTest, AFullOutboxStopsNothing) {
   EXPECT_THAT(room_.history.events, SizeIs(1));
 }
 
+TEST_F(UpdateReporterTest, WhatCannotBeQueuedIsQueuedLaterInItsOrder) {
+  room_.cloud.FailQueue(absl::InternalError("input/output error"));
+  room_.reporter->Report(update_, UpdateReport::kTrial, "");
+  room_.reporter->Report(update_, UpdateReport::kApplied, "");
+  room_.Pass(absl::Minutes(10));
+  EXPECT_THAT(room_.Told(), SizeIs(0));
+  room_.cloud.FailQueue(absl::OkStatus());
+  room_.Pass(absl::Minutes(1));
+  EXPECT_THAT(room_.Told(), ElementsAre("trial: ", "applied: "));
+  EXPECT_THAT(room_.cloud.applied, SizeIs(1));
+  room_.reporter->Report(update_, UpdateReport::kCommitting, "");
+  EXPECT_THAT(room_.Told(), SizeIs(3)) << "at once again";
+}
+
 }  // namespace
 }  // namespace tandem::cm

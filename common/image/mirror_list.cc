@@ -50,9 +50,12 @@ void MirrorList::NextChunk() {
   for (Mirror& mirror : mirrors_) mirror.wrong_now = 0;
 }
 
+bool MirrorList::SomeAreWrong() const {
+  return std::any_of(mirrors_.begin(), mirrors_.end(), [](const Mirror& one) { return one.wrong_now > 0; });
+}
+
 absl::Status MirrorList::Verdict() const {
-  const bool wrong = std::any_of(mirrors_.begin(), mirrors_.end(), [](const Mirror& one) { return one.wrong_now > 0; });
-  if (wrong) return absl::DataLossError("every mirror sends bytes that do not match the signed digest");
+  if (SomeAreWrong()) return absl::DataLossError("every mirror sends bytes that do not match the signed digest");
   for (const Mirror& mirror : mirrors_) {
     if (mirrors_.size() == 1 || mirror.failed_for_good.ok()) return mirror.failed_for_good;
     return Annotate(mirror.failed_for_good, absl::StrCat("none of ", mirrors_.size(), " mirrors has it"));

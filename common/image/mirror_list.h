@@ -25,10 +25,11 @@ class MirrorList {
   // After bytes came: the other mirrors are worth a try again.
   void Progressed();
 
-  // A failure that may pass. True when every usable mirror has failed since the last progress: time to wait.
+  // A failure that may pass, a refusal too. True when every usable mirror has failed since the last progress: time to
+  // wait.
   bool FailedForNow(size_t mirror);
 
-  // It will not serve this artifact at all.
+  // It cannot be asked at all.
   void FailedForGood(size_t mirror, absl::Status why);
 
   // False when it failed so often in a row that another one should have the current chunk.
@@ -38,6 +39,9 @@ class MirrorList {
   // NextChunk().
   void SentWrongChunk(size_t mirror);
   void NextChunk();
+
+  // Some are out only for the chunks that they sent.
+  bool SomeAreWrong() const;
 
   // Why Current() has none: DATA_LOSS when any sent a wrong chunk, else what the preferred mirror said.
   absl::Status Verdict() const;

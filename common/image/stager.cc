@@ -21,6 +21,8 @@ constexpr uint64_t kWorthwhile = 256 << 10;
 constexpr absl::Duration kLongestSleep = absl::Seconds(1);
 // Read-backs that find wrong chunks and have them fetched again, before the medium is held to be broken.
 constexpr int kRepairs = 2;
+// What may be fetched in vain while no mirror has the right bytes.
+constexpr uint64_t kMostInVain = 64 << 20;
 
 // One call of Stage(). `position_` bytes of the target are written; the running digest covers the current chunk's part
 // of them. A chunk that spans checkpoints is read back on resume, so nothing about digests needs to be kept on disk.
@@ -127,7 +129,14 @@ class StageRun {
     while (position_ < end) {
       RETURN_IF_ERROR(CheckWanted());
       const std::optional<size_t> mirror = ChooseMirror();
-      if (!mirror.has_value()) return mirrors_.Verdict();
+      if (!mirror.has_value()) {
+        if (!mirrors_.SomeAreWrong() || in_vain_ >= kMostInVain) return mirrors_.Verdict();
+        // A captive portal answers with its own page until somebody has signed in.
+        last_failure_ = mirrors_.Verdict();
+        RETURN_IF_ERROR(PauseAfter(last_failure_, backoff));
+        mirrors_.NextChunk();
+        continue;
+      }
       const uint64_t before = position_;
       absl::Status status = FetchFrom(*mirror, end);
       if (!own_failure_.ok()) return own_failure_;
@@ -142,20 +151,24 @@ class StageRun {
         mirrors_.Progressed();
         backoff.Reset();
       }
-      if (!IsTransient(status)) {
+      // What a server refuses now it may give later: it is still being filled, or somebody renews the URLs. Only a URL
+      // that is none cannot get better.
+      if (absl::IsInvalidArgument(status)) {
         mirrors_.FailedForGood(*mirror, status);
         Say(absl::StrCat("giving up a mirror: ", status.message()));
         continue;
       }
       last_failure_ = status;
-      if (mirrors_.FailedForNow(*mirror)) {
-        const absl::Duration delay = backoff.Next();
-        Say(absl::StrCat("trying again in ", absl::FormatDuration(absl::Trunc(delay, absl::Milliseconds(100))), ": ",
-                         status.message()));
-        RETURN_IF_ERROR(Wait(delay));
-      }
+      if (mirrors_.FailedForNow(*mirror)) RETURN_IF_ERROR(PauseAfter(status, backoff));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status PauseAfter(const absl::Status& status, Backoff& backoff) {
+    const absl::Duration delay = backoff.Next();
+    Say(absl::StrCat("trying again in ", absl::FormatDuration(absl::Trunc(delay, absl::Milliseconds(100))), ": ",
+                     status.message()));
+    return Wait(delay);
   }
 
   // After a wrong chunk of mixed origin, a chunk must come from one mirror alone, so that the culprit is found.
@@ -209,6 +222,7 @@ class StageRun {
   absl::Status EndChunk(uint64_t chunk) {
     if (digest_.Finish() != chunks_.Digest(chunk)) {
       wrong_chunk_ = true;
+      in_vain_ += position_ - chunks_.Begin(chunk);
       if (sole_source_.has_value()) {
         mirrors_.SentWrongChunk(*sole_source_);
       } else {
@@ -315,6 +329,7 @@ class StageRun {
   bool one_mirror_per_chunk_ = false;
   bool wrong_chunk_ = false;
   bool repairing_ = false;
+  uint64_t in_vain_ = 0;
   // Not the network's fault: the medium, the record, a cancel.
   absl::Status own_failure_;
   absl::Status last_failure_;

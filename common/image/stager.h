@@ -57,10 +57,11 @@ class Stager {
 
   // After OK `target` holds exactly the artifact in its first `size` bytes, synced, read back from the medium and
   // checked against sha256; a longer device keeps its tail. `progress` is the durable progress: a record for other
-  // bytes is discarded; it is written after the target's Sync(), never before. Transient errors are retried with
-  // back-off and jitter, the next mirror first, until the deadline; a chunk that does not match makes its mirror the
-  // last choice and is fetched again from another, DATA_LOSS when none gives it. RESOURCE_EXHAUSTED: target too small
-  // or full. CANCELLED. NOT_FOUND, PERMISSION_DENIED: every mirror says so.
+  // bytes is discarded; it is written after the target's Sync(), never before. What fails is retried with
+  // back-off and jitter, the next mirror first, until the deadline, also what a server refuses; a chunk that does not
+  // match makes its mirror the last choice and is fetched again from another, DATA_LOSS when none gives it.
+  // RESOURCE_EXHAUSTED: target too small or full. CANCELLED. INVALID_ARGUMENT: no URL can be used. NOT_FOUND: there is
+  // no source, and the target does not hold the artifact.
   absl::Status Stage(const StageRequest& request, File& target, DurableRecord& progress, const StageObserver& observer);
 
  private:

@@ -229,17 +229,41 @@ TEST_F(StagerTest, TheDeadlineEndsTryingAndSaysWhy) {
   EXPECT_LT(clock_.Monotonic(), absl::Hours(1) + absl::Minutes(3));
 }
 
-TEST_F(StagerTest, PermanentFailureOfOneMirrorLeavesTheOthers) {
+TEST_F(StagerTest, ARefusalOfOneMirrorLeavesTheOthers) {
   fetcher_.Fail(kOne, absl::NotFoundError("404"));
   ASSERT_TRUE(Stage({kOne, kTwo}).ok());
   EXPECT_EQ(clock_.Monotonic(), absl::ZeroDuration()) << "no reason to wait";
 }
 
-TEST_F(StagerTest, PermanentFailureOfEveryMirrorIsTheAnswer) {
+TEST_F(StagerTest, WhatEveryMirrorRefusesIsAskedForAgainUntilTheDeadline) {
   fetcher_.Fail(kOne, absl::PermissionDeniedError("403"));
   fetcher_.Fail(kTwo, absl::NotFoundError("404"));
-  EXPECT_TRUE(absl::IsPermissionDenied(Stage({kOne, kTwo})));
-  EXPECT_TRUE(absl::IsNotFound(Stage({kTwo})));
+  const absl::Status status = Stage({kOne, kTwo});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("404"));
+  EXPECT_LT(fetcher_.requests().size(), 200) << "with pauses";
+}
+
+TEST_F(StagerTest, WhatIsRefusedForAWhileIsFetchedThen) {
+  for (const absl::Status& refusal : {absl::NotFoundError("404"), absl::PermissionDeniedError("403"),
+                                      absl::FailedPreconditionError("HTTP status 416")}) {
+    UseImage(image_ + "x", 1 << 20);
+    fetcher_.Fail(kOne, refusal, 5);
+    ASSERT_TRUE(Stage({kOne}).ok()) << refusal;
+    EXPECT_TRUE(TargetHoldsTheImage());
+  }
+}
+
+TEST_F(StagerTest, AUrlThatIsNoneEndsIt) {
+  fetcher_.Fail(kOne, absl::InvalidArgumentError("no scheme"));
+  EXPECT_TRUE(absl::IsInvalidArgument(Stage({kOne})));
+}
+
+TEST_F(StagerTest, TheWrongPageOfACaptivePortalIsWaitedOut) {
+  UseImage(std::string(2000, 'i'), 0);
+  fetcher_.CorruptAt(kOne, 100, 12);
+  ASSERT_TRUE(Stage({kOne}).ok());
+  EXPECT_TRUE(TargetHoldsTheImage());
 }
 
 TEST_F(StagerTest, CancelsWhileWaiting) {

@@ -37,12 +37,13 @@ std::string Encode(const UnitUpdate& u) {
   for (const Participant& p : u.participants) {
     bytes += p.node_id;
     bytes += p.targets[0].version + p.targets[0].previous_version;
-    for (const uint64_t number : {uint64_t{p.prepares}, uint64_t{p.starts}, uint64_t{p.forward_attempts},
-                                  static_cast<uint64_t>(p.state), static_cast<uint64_t>(p.sent)}) {
+    for (const uint64_t number :
+         {uint64_t{p.prepares}, uint64_t{p.starts}, uint64_t{p.forward_attempts}, static_cast<uint64_t>(p.state),
+          static_cast<uint64_t>(p.runs), static_cast<uint64_t>(p.sent)}) {
       AddNumber(bytes, number);
     }
-    AddFlags(bytes, {p.connected, p.reported, p.on_target, p.installing, p.tells_running, p.staged_other,
-                     p.awaits_artifacts, p.prepare_went_out, p.sources_changed, p.answered, !p.error.empty()});
+    AddFlags(bytes, {p.connected, p.reported, p.installing, p.tells_running, p.staged_other, p.awaits_artifacts,
+                     p.prepare_went_out, p.sources_changed, p.answered, !p.error.empty()});
     for (const absl::Duration time : {p.step_elapsed, p.missing_for, p.since_sent, p.resend_after}) {
       AddTime(bytes, time);
     }
@@ -127,7 +128,7 @@ const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
   event.um_state = e.state;
   event.um_installing = e.working;
   event.um_registered = e.registers;
-  event.um_on_target = e.on_target;
+  event.um_runs = e.on_target ? cm::Runs::kTarget : cm::Runs::kOther;
   event.um_tells_running = e.tells_running;
   event.um_staged_other = e.staged_other;
   event.flag = e.flag;

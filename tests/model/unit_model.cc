@@ -452,6 +452,12 @@ const char* UnitModel::CheckSend(const UnitState& state, const CmSend& send) con
     case UmCommand::kApply:
       return u.decision == Decision::kCommit ? nullptr : "ApplyUpdate without COMMIT";
     case UmCommand::kRevert:
+      // What fell back may be prepared anew.
+      if (u.phase == Phase::kCommitting && std::ranges::any_of(u.participants, [&](const Participant& p) {
+            return pool_.NumberOf(p.node_id) == send.node && p.state == UmState::kFailed;
+          })) {
+        return nullptr;
+      }
       return u.decision != Decision::kCommit || u.phase == Phase::kPreparing ? nullptr : "RevertUpdate after COMMIT";
     case UmCommand::kPrepare:
       return u.decision != Decision::kAbort || u.compensating ? nullptr : "PrepareUpdate after ABORT";
@@ -551,6 +557,7 @@ void UnitModel::Begin(UnitState& state, const char** broken, std::string* words)
                          .version = absl::StrCat(static_cast<unsigned>(state.env.desired)),
                          .previous_version = absl::StrCat(node.Runs())});
     p.connected = p.reported = node.Link() == LinkState::kUp;
+    p.runs = cm::Runs::kOther;
     if (Wire(node) == um::WireState::kFailed) p.state = UmState::kFailed;
     if (Wire(node) == um::WireState::kUpdated) p.state = UmState::kUpdated;
     p.resend_after = limits.resend_first;

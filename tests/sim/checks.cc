@@ -28,6 +28,12 @@ bool IsLocalTrouble(const std::string& reason) {
          absl::StrContains(reason, "input/output") || absl::StrContains(reason, "save the ");
 }
 
+bool HasFailed(const cm::UnitUpdate& update, const std::string& node_id) {
+  return std::ranges::any_of(update.participants, [&](const cm::Participant& p) {
+    return p.node_id == node_id && p.state == cm::UmState::kFailed;
+  });
+}
+
 }  // namespace
 
 void Checks::OnSend(Um& to, const updatemanager::v2::CMMessages& message) {
@@ -55,7 +61,10 @@ void Checks::OnSend(Um& to, const updatemanager::v2::CMMessages& message) {
       if (!at_rest && decision != kCommit) unit_.Problem(absl::StrCat("Apply for ", to.name(), " without COMMIT"));
       return;
     case updatemanager::v2::CMMessages::kRevertUpdate:
-      if (!at_rest && decision == kCommit) unit_.Problem(absl::StrCat("Revert for ", to.name(), " after COMMIT"));
+      // What fell back may be prepared anew.
+      if (!at_rest && decision == kCommit && !HasFailed(update, to.name())) {
+        unit_.Problem(absl::StrCat("Revert for ", to.name(), " after COMMIT"));
+      }
       return;
     case updatemanager::v2::CMMessages::kPrepareUpdate:
       if (!at_rest && decision == kAbort && !update.compensating && (unit_.campaign().tolerates & kKnownAbort) == 0) {

@@ -245,8 +245,8 @@ TEST_F(SimFinds, D17SleepInTheTrial) {
       "applied");
 }
 
-// D18, C9: one 404 ends the release.
-TEST_F(SimFinds, DISABLED_D18MirrorAnswers404ForAWhile) {
+// D18, C9: one 404 ended the release.
+TEST_F(SimFinds, D18MirrorAnswers404ForAWhile) {
   ExpectEnd({.nodes = {kApp},
              .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp})),
                           {.kind = Kind::kNotFound, .lasts = absl::Seconds(10)}}},

@@ -43,15 +43,19 @@ class Unit {
   }
 
   void Reports(const std::string& node, UmState state, bool on_target = false, const std::string& error = "") {
-    Send(
-        {.kind = Event::Kind::kUmStatus, .node_id = node, .um_state = state, .um_on_target = on_target, .text = error});
+    Send({.kind = Event::Kind::kUmStatus,
+          .node_id = node,
+          .um_state = state,
+          .um_runs = on_target ? Runs::kTarget : Runs::kOther,
+          .text = error});
   }
+  void DoesNotSayWhatItRuns(const std::string& node) { Send({.kind = Event::Kind::kUmStatus, .node_id = node}); }
   void Registers(const std::string& node, UmState state, bool on_target = false, const std::string& error = "") {
     Send({.kind = Event::Kind::kUmStatus,
           .node_id = node,
           .um_state = state,
           .um_registered = true,
-          .um_on_target = on_target,
+          .um_runs = on_target ? Runs::kTarget : Runs::kOther,
           .text = error});
   }
   void Installing(const std::string& node, UmState state) {

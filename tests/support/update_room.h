@@ -98,7 +98,8 @@ class UpdateRoom {
     trust = std::make_unique<TrustStore>(*std::move(loaded_trust));
     desired = std::make_unique<DesiredStore>(*std::move(loaded_desired));
     cloud.Start({}).IgnoreError();
-    reporter = std::make_unique<UpdateReporter>(UpdateReporterParts{.clock = clock,
+    reporter = std::make_unique<UpdateReporter>(UpdateReporterParts{.loop = loop,
+                                                                    .clock = clock,
                                                                     .config = config,
                                                                     .ums = ums,
                                                                     .trust = *trust,

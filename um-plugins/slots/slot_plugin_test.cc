@@ -492,8 +492,8 @@ TEST(SlotPluginTest, AHalfWrittenSlotIsNotStartedWhateverItHeldBefore) {
   um::Artifact other = computer.NewVersion();
   other.version = "3.0";
   other.sha256 = Sha256(Image('3'));
-  computer.fetcher_.FailAt(kUrl, 20'000, absl::NotFoundError("404"));
-  EXPECT_TRUE(absl::IsNotFound(computer.plugin_->Prepare({other}, computer.operation_)));
+  computer.fetcher_.FailAt(kUrl, 20'000, absl::InvalidArgumentError("no URL"));
+  EXPECT_TRUE(absl::IsInvalidArgument(computer.plugin_->Prepare({other}, computer.operation_)));
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Start(computer.operation_).status()));
   computer.Boot();
   EXPECT_EQ(computer.running_, boot::Slot::kA);

@@ -37,9 +37,16 @@ bool GaveNoAnswer(const Participant& p, const Limits& limits) {
 
 bool HasReported(const Participant& p, UmState state) { return p.connected && p.reported && p.state == state; }
 
-bool IsCommitted(const Participant& p) { return p.reported && p.state == UmState::kIdle && p.on_target && !IsBusy(p); }
+bool IsIdle(const Participant& p) { return p.reported && p.state == UmState::kIdle && !IsBusy(p); }
 
-bool IsSettled(const Participant& p) { return p.reported ? p.state == UmState::kIdle && !IsBusy(p) : p.prepares == 0; }
+bool IsIdleOnUnknown(const Participant& p) { return IsIdle(p) && p.runs == Runs::kUnknown; }
+
+bool IsCommitted(const Participant& p) { return IsIdle(p) && p.runs == Runs::kTarget; }
+
+bool IsSettled(const Participant& p) {
+  const bool untouched = p.prepares == 0;
+  return p.reported ? IsIdle(p) && (untouched || !IsIdleOnUnknown(p)) : untouched;
+}
 
 bool IsStartTurn(const UnitUpdate& update, const Participant& participant) {
   for (const Participant& p : update.participants) {
@@ -72,7 +79,7 @@ bool LacksConditions(const UnitUpdate& update, const Participant& p) {
 bool IsLeftover(const Participant& p, const Limits& limits) {
   if (IsCommitted(p) || p.step_elapsed <= limits.apply) return false;
   // A reboot may take as long as a start; one that is behind has forward attempts of its own.
-  return p.connected && p.reported ? p.state == UmState::kUpdated
+  return p.connected && p.reported ? p.state == UmState::kUpdated || IsIdleOnUnknown(p)
                                    : p.missing_for > std::max(limits.registration, limits.start);
 }
 

@@ -40,7 +40,13 @@ bool HasReported(const Participant& participant, UmState state);
 // Has carried the commit out.
 bool IsCommitted(const Participant& participant);
 
-// Is out of the update: IDLE, or never touched by it.
+// Is IDLE, and does nothing.
+bool IsIdle(const Participant& participant);
+
+// Is IDLE, and does not say what it runs.
+bool IsIdleOnUnknown(const Participant& participant);
+
+// Is out of the update: IDLE on a version that is known, or never touched by it.
 bool IsSettled(const Participant& participant);
 
 // Every UM before it in start order is UPDATED.

@@ -44,7 +44,7 @@ void ObserveStatus(Participant& participant, const Event& event) {
   participant.missing_for = absl::ZeroDuration();
   participant.state = event.um_state;
   participant.installing = event.um_installing;
-  participant.on_target = event.um_on_target;
+  participant.runs = event.um_runs;
   participant.tells_running = event.um_tells_running;
   participant.staged_other = event.um_staged_other;
   if (event.um_bytes_done > participant.bytes_done) {
@@ -150,8 +150,7 @@ void CountSent(UnitUpdate& update, Participant& participant, UmCommand command) 
     ++participant.prepares;
     participant.prepare_went_out = false;
   }
-  const bool forward = command == UmCommand::kPrepare || command == UmCommand::kStart;
-  if (forward && update.phase == Phase::kCommitting) ++participant.forward_attempts;
+  if (command != UmCommand::kApply && update.phase == Phase::kCommitting) ++participant.forward_attempts;
   if (command == UmCommand::kStart && update.phase == Phase::kStarting) {
     ++participant.starts;
     update.trial_running = update.trial_running || participant.switches_boot;

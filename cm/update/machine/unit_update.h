@@ -44,6 +44,9 @@ enum class UmState { kIdle, kPrepared, kUpdated, kFailed };
 
 enum class UmCommand { kNone, kPrepare, kStart, kApply, kRevert };
 
+// What a UM says that its targets' components run. What is unknown is neither old nor new.
+enum class Runs { kUnknown, kOther, kTarget };
+
 enum class Outcome { kNone, kApplied, kReverted, kNeedsService };
 
 std::string_view Name(Phase phase);
@@ -85,7 +88,7 @@ struct Participant {
   // came further.
   uint32_t prepares = 0;
   uint32_t starts = 0;
-  // StartUpdates sent after COMMIT to bring a UM that fell back forward again.
+  // Commands sent after COMMIT to bring a UM that fell back forward again.
   uint32_t forward_attempts = 0;
   // Time spent in the current step of this UM: its Start, Apply or Revert.
   absl::Duration step_elapsed;
@@ -94,8 +97,8 @@ struct Participant {
   bool connected = false;
   bool reported = false;
   UmState state = UmState::kIdle;
-  // Every target runs its new version.
-  bool on_target = false;
+  // kTarget: every target runs its new version. kUnknown: it does not say so of each of them.
+  Runs runs = Runs::kUnknown;
   // Reports that it works on a command.
   bool installing = false;
   // Its reported versions are what runs, also before Apply.
@@ -172,7 +175,9 @@ struct Limits {
   absl::Duration trial_deadline = absl::Minutes(15);
   absl::Duration apply = absl::Minutes(5);
   absl::Duration revert = absl::Minutes(10);
-  uint32_t forward_attempts = 3;
+  // Of each UM. Four are a StartUpdate, and when that comes to nothing a RevertUpdate, a PrepareUpdate and a
+  // StartUpdate.
+  uint32_t forward_attempts = 4;
   // How often one UM may be prepared, and started, in one update before COMMIT.
   uint32_t tries_per_um = 5;
   absl::Duration resend_first = absl::Seconds(1);
@@ -216,7 +221,7 @@ struct Event {
   bool um_installing = false;
   // The first status of a stream.
   bool um_registered = false;
-  bool um_on_target = false;
+  Runs um_runs = Runs::kUnknown;
   bool um_tells_running = false;
   // What it lists as INSTALLING is not what this update asks of it; false when it lists nothing.
   bool um_staged_other = false;

@@ -112,13 +112,75 @@ TEST(UnitUpdate, AfterCommitAUmThatFellBackIsStartedAgainThenApplied) {
   unit.Registers("rootfs", UmState::kFailed, false, "boot of slot B failed, fell back to A");
   EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
   unit.Loses("rootfs");
-  unit.Registers("rootfs", UmState::kFailed, false, "boot of slot B failed, fell back to A");
-  EXPECT_THAT(unit.Sent(), IsEmpty()) << "the next try comes after a pause";
-  unit.Passes(absl::Seconds(1));
-  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
-  unit.Loses("rootfs");
   unit.Registers("rootfs", UmState::kUpdated);
   EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:ApplyUpdate"));
+}
+
+TEST(UnitUpdate, AfterCommitAUmThatWasStartedInVainPreparesAnew) {
+  Unit unit = InCommitting();
+  unit.Registers("rootfs", UmState::kFailed, false, "its record was damaged");
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
+  unit.Reports("rootfs", UmState::kFailed, false, "no update is prepared");
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:RevertUpdate"));
+  unit.Reports("rootfs", UmState::kIdle);
+  unit.Passes(absl::Seconds(1));
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:PrepareUpdate"));
+  unit.Reports("rootfs", UmState::kPrepared);
+  unit.Passes(unit.limits.resend_max);
+  EXPECT_THAT(unit.Sent(), ElementsAre("rootfs:StartUpdate"));
+  unit.Reports("rootfs", UmState::kUpdated);
+  unit.Reports("rootfs", UmState::kIdle, true);
+  for (const char* node : {"config", "model"}) unit.Reports(node, UmState::kIdle, true);
+  EXPECT_EQ(unit.update.outcome, Outcome::kApplied);
+  EXPECT_THAT(unit.update.leftovers, IsEmpty());
+}
+
+TEST(UnitUpdate, AfterCommitAUmThatCannotEvenGoBackEndsInCompensation) {
+  Unit unit = InCommitting();
+  for (int i = 0; i < 200 && unit.update.phase == Phase::kCommitting; ++i) {
+    unit.Reports("rootfs", UmState::kFailed, false, "flash is worn out");
+    unit.Passes(absl::Seconds(1));
+  }
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+}
+
+TEST(UnitUpdate, AfterCommitAUmThatDoesNotSayWhatItRunsIsANamedLeftover) {
+  Unit unit = InCommitting();
+  unit.DoesNotSayWhatItRuns("model");
+  unit.Reports("rootfs", UmState::kIdle, true);
+  unit.Reports("config", UmState::kIdle, true);
+  unit.Sent();
+  unit.Passes(unit.limits.apply);
+  EXPECT_EQ(unit.update.phase, Phase::kCommitting);
+  EXPECT_THAT(unit.Sent(), IsEmpty()) << "what is unknown is not old";
+  EXPECT_THAT(WaitsFor(unit.update, unit.limits), ElementsAre("model to say which version it runs"));
+  unit.Passes(absl::Seconds(1));
+  EXPECT_EQ(unit.update.outcome, Outcome::kApplied);
+  EXPECT_THAT(unit.update.leftovers, ElementsAre("model"));
+  EXPECT_EQ(unit.update.reason, "model could not apply: it does not say which version it runs");
+}
+
+TEST(UnitUpdate, OnTheWayBackAUmThatDoesNotSayWhatItRunsIsNotTakenForOld) {
+  Unit unit = InTrial();
+  unit.GateFails("broken");
+  unit.Reports("rootfs", UmState::kIdle);
+  unit.DoesNotSayWhatItRuns("model");
+  unit.Reports("config", UmState::kIdle);
+  EXPECT_EQ(unit.update.phase, Phase::kReverting);
+  for (int i = 0; i < 11; ++i) unit.Passes(absl::Minutes(1));
+  EXPECT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Reports("model", UmState::kIdle);
+  EXPECT_EQ(unit.update.outcome, Outcome::kReverted);
+}
+
+TEST(UnitUpdate, ANewAssignmentNeedNotWaitForAUmThatDoesNotSayWhatItRuns) {
+  Unit unit = InTrial();
+  unit.GateFails("broken");
+  for (const char* node : {"rootfs", "model", "config"}) unit.DoesNotSayWhatItRuns(node);
+  for (int i = 0; i < 40; ++i) unit.Passes(absl::Minutes(1));
+  ASSERT_EQ(unit.update.phase, Phase::kNeedsService);
+  unit.Send({.kind = Event::Kind::kNewAssignmentWaits});
+  EXPECT_EQ(unit.update.outcome, Outcome::kNeedsService);
 }
 
 TEST(UnitUpdate, AfterCommitArtifactsThatCannotBeHadEndInCompensation) {
@@ -130,7 +192,7 @@ TEST(UnitUpdate, AfterCommitArtifactsThatCannotBeHadEndInCompensation) {
     unit.Passes(absl::Minutes(1));
   }
   EXPECT_EQ(unit.update.phase, Phase::kReverting);
-  EXPECT_THAT(unit.update.reason, HasSubstr("after COMMIT the new version did not come up in 3 further tries"));
+  EXPECT_THAT(unit.update.reason, HasSubstr("after COMMIT the new version did not come up with 4 further commands"));
 }
 
 TEST(UnitUpdate, AUmThatAnswersNothingAfterCommitEndsInCompensation) {
@@ -258,6 +320,17 @@ TEST(UnitUpdate, ALostDecisionRecordGoesForwardWhenOneUmIsCommitted) {
   unit.Registers("b", UmState::kIdle, true);
   EXPECT_EQ(unit.update.decision, Decision::kCommit);
   EXPECT_THAT(unit.Sent(), ElementsAre("a:ApplyUpdate"));
+}
+
+TEST(UnitUpdate, ALostDecisionRecordWaitsForAUmThatDoesNotSayWhatItRuns) {
+  Unit unit({Um("a", 1), Um("b", 2)});
+  unit.update.phase = Phase::kRecovering;
+  for (Participant& p : unit.update.participants) p.prepares = 1;
+  unit.Registers("a", UmState::kUpdated);
+  unit.DoesNotSayWhatItRuns("b");
+  EXPECT_EQ(unit.update.phase, Phase::kRecovering);
+  unit.Reports("b", UmState::kIdle, true);
+  EXPECT_EQ(unit.update.decision, Decision::kCommit);
 }
 
 TEST(UnitUpdate, ALostDecisionRecordGoesBackWhenNobodyIsCommitted) {

@@ -22,7 +22,7 @@ Participant Um(const std::string& node_id, UmState state, bool on_target = false
   p.connected = true;
   p.reported = true;
   p.state = state;
-  p.on_target = on_target;
+  p.runs = on_target ? Runs::kTarget : Runs::kOther;
   p.tells_running = true;
   p.answered = true;
   return p;
@@ -71,7 +71,7 @@ std::vector<Row> Rows() {
       u.participants[1].missing_for = time;
     };
   };
-  const auto off_target = [](UnitUpdate& u) { u.participants[0].on_target = false; };
+  const auto off_target = [](UnitUpdate& u) { u.participants[0].runs = Runs::kOther; };
   const auto compensating = [](UnitUpdate& u) { u.compensating = true; };
   const UnitUpdate trial = In(P::kTrial, Um("a", S::kUpdated, true), Um("b", S::kUpdated, true));
   const UnitUpdate committing = With(In(P::kCommitting, Um("a", S::kIdle, true), Um("b", S::kUpdated, true)),
@@ -151,7 +151,7 @@ std::vector<Row> Rows() {
        With(committing,
             [](UnitUpdate& u) {
               u.participants[1].state = S::kFailed;
-              u.participants[1].on_target = false;
+              u.participants[1].runs = Runs::kOther;
               u.participants[1].forward_attempts = kLimits.forward_attempts;
             }),
        P::kReverting, kAbort, "after COMMIT"},

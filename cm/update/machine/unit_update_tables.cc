@@ -37,7 +37,8 @@ bool UmMissing(const UnitUpdate& u, const Limits& limits) {
 
 // Says that it is done, and runs something else.
 bool IsOffTarget(const Participant& p) {
-  return HasReported(p, UmState::kUpdated) && !IsBusy(p) && (p.staged_other || (p.tells_running && !p.on_target));
+  return HasReported(p, UmState::kUpdated) && !IsBusy(p) &&
+         (p.staged_other || (p.tells_running && p.runs != Runs::kTarget));
 }
 
 bool AnyOffTarget(const UnitUpdate& u, const Limits&) { return AnyOf(u, IsOffTarget); }
@@ -100,7 +101,8 @@ bool AllCommitted(const UnitUpdate& u, const Limits&) {
 
 bool ForwardExhausted(const UnitUpdate& u, const Limits& limits) {
   return AnyOf(u, [&](const Participant& p) {
-    const bool behind = p.connected && p.reported && p.state != UmState::kUpdated && !IsCommitted(p);
+    const bool behind =
+        p.connected && p.reported && p.state != UmState::kUpdated && !IsCommitted(p) && !IsIdleOnUnknown(p);
     // It works on its way forward, or says nothing, for longer than a whole preparation may take.
     if (behind && p.step_elapsed > limits.prepare + limits.start) return true;
     return p.forward_attempts >= limits.forward_attempts && behind && (!IsBusy(p) || GaveNoAnswer(p, limits)) &&
@@ -118,21 +120,21 @@ bool Settled(const UnitUpdate& u) {
 }
 
 bool AnyOnTarget(const UnitUpdate& u) {
-  return AnyOf(u, [](const Participant& p) { return p.reported && p.on_target; });
+  return AnyOf(u, [](const Participant& p) { return p.reported && p.runs == Runs::kTarget; });
 }
 
 bool BackOnPrevious(const UnitUpdate& u, const Limits&) { return Settled(u) && !u.compensating && !AnyOnTarget(u); }
 
 bool CompensatedAfterAll(const UnitUpdate& u, const Limits&) {
-  return Settled(u) && u.compensating && AllOf(u, [](const Participant& p) { return p.on_target; });
+  return Settled(u) && u.compensating && AllOf(u, [](const Participant& p) { return p.runs == Runs::kTarget; });
 }
 
 bool MustCompensate(const UnitUpdate& u, const Limits&) {
   return Settled(u) && !u.compensating && AnyOnTarget(u) && AllOf(u, [](const Participant& p) {
            // A UM of Aos 8 refuses every lower version.
-           return !p.on_target || (!p.highest_first && std::ranges::all_of(p.targets, [](const Target& t) {
-             return !t.previous_version.empty();
-           }));
+           return p.runs != Runs::kTarget || (!p.highest_first && std::ranges::all_of(p.targets, [](const Target& t) {
+                    return !t.previous_version.empty();
+                  }));
          });
 }
 
@@ -147,7 +149,7 @@ bool AnyIdleOnTarget(const UnitUpdate& u, const Limits&) {
 }
 
 bool AllReported(const UnitUpdate& u, const Limits&) {
-  return AllOf(u, [](const Participant& p) { return p.reported; });
+  return AllOf(u, [](const Participant& p) { return p.reported && !IsIdleOnUnknown(p); });
 }
 
 // A UM that is gone for good, or cannot go back, must not keep the others from what comes next; it is told how this
@@ -157,7 +159,7 @@ bool ReplacedAndKnown(const UnitUpdate& u, const Limits& limits) {
            const bool gone = !p.connected && p.missing_for > limits.registration;
            const bool tried_in_vain = p.connected && p.reported && !p.installing && p.sent == UmCommand::kRevert &&
                                       (p.answered || GaveNoAnswer(p, limits));
-           return IsSettled(p) || gone || tried_in_vain;
+           return IsSettled(p) || IsIdle(p) || gone || tried_in_vain;
          });
 }
 
@@ -222,9 +224,9 @@ void AbortLeft(UnitUpdate& update, const Limits&) {
   for (const Participant& p : update.participants) {
     if (!HasLeft(p)) continue;
     absl::StrAppend(&who, who.empty() ? "" : "; ", p.node_id,
-                    p.staged_other ? " has prepared another version"
-                    : p.on_target  ? " made the new version permanent by itself"
-                                   : " no longer has what it prepared");
+                    p.staged_other            ? " has prepared another version"
+                    : p.runs == Runs::kTarget ? " made the new version permanent by itself"
+                                              : " no longer has what it prepared");
   }
   Abort(update, who);
 }
@@ -289,6 +291,7 @@ void FinishApplied(UnitUpdate& update, const Limits& limits) {
                     : !p.connected ? absl::StrCat(" is away for longer than ", absl::FormatDuration(limits.apply))
                                    : " could not apply: ",
                     left && !p.connected ? std::string()
+                    : IsIdleOnUnknown(p) ? "it does not say which version it runs"
                     : p.error.empty()    ? "no reason given"
                                          : p.error);
   }
@@ -298,7 +301,7 @@ void FinishApplied(UnitUpdate& update, const Limits& limits) {
 void NameMixed(UnitUpdate& update, const Limits&) {
   std::string who;
   for (const Participant& p : update.participants) {
-    if (p.on_target == update.compensating) continue;
+    if ((p.runs == Runs::kTarget) == update.compensating) continue;
     absl::StrAppend(&who, who.empty() ? "" : ", ", p.node_id);
   }
   absl::StrAppend(&update.reason, update.reason.empty() ? "" : "; going back: ", who,
@@ -310,8 +313,8 @@ void FinishReverted(UnitUpdate& update, const Limits&) { update.outcome = Outcom
 void FinishNeedsService(UnitUpdate& update, const Limits&) { update.outcome = Outcome::kNeedsService; }
 
 void AbortExhausted(UnitUpdate& update, const Limits& limits) {
-  Abort(update, absl::StrCat("after COMMIT the new version did not come up in ", limits.forward_attempts,
-                             " further tries", FailedUms(update).empty() ? "" : " at ", FailedUms(update),
+  Abort(update, absl::StrCat("after COMMIT the new version did not come up with ", limits.forward_attempts,
+                             " further commands", FailedUms(update).empty() ? "" : " at ", FailedUms(update),
                              "; going back to the previous versions"));
 }
 
@@ -319,7 +322,7 @@ void AbortExhausted(UnitUpdate& update, const Limits& limits) {
 void Compensate(UnitUpdate& update, const Limits&) {
   std::vector<Participant> back;
   for (Participant& old : update.participants) {
-    if (!old.on_target) continue;
+    if (old.runs != Runs::kTarget) continue;
     Participant p = std::move(old);
     for (Target& target : p.targets) {
       std::swap(target.version, target.previous_version);
@@ -332,7 +335,8 @@ void Compensate(UnitUpdate& update, const Limits&) {
       target.release_digest.clear();
     }
     p.prepares = p.starts = p.forward_attempts = 0;
-    p.on_target = p.prepare_went_out = false;
+    p.runs = Runs::kOther;
+    p.prepare_went_out = false;
     p.bytes_done = 0;
     back.push_back(std::move(p));
   }
@@ -411,8 +415,8 @@ constexpr Transition kTransitions[] = {
 
     {Phase::kRecovering, "a UM is IDLE on its new version: COMMIT had been decided", AnyIdleOnTarget,
      Phase::kCommitting, "COMMIT", Commit},
-    {Phase::kRecovering, "all UMs reported, none IDLE on its new version", AllReported, Phase::kReverting, "ABORT",
-     AbortRecordLost},
+    {Phase::kRecovering, "all UMs reported what they run, none IDLE on its new version", AllReported, Phase::kReverting,
+     "ABORT", AbortRecordLost},
     {Phase::kRecovering, "the registration budget is spent", BudgetSpent, Phase::kReverting, "ABORT", AbortRecordLost},
 
     {Phase::kNeedsService, "all UMs are IDLE on the previous versions after all", BackOnPrevious, Phase::kIdle,
@@ -436,7 +440,7 @@ bool ItsStartTurn(const UnitUpdate& u, const Participant& p, const Limits& limit
 }
 bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits&) { return IsApplyTurn(u, p); }
 bool ForwardFromIdle(const UnitUpdate&, const Participant& p, const Limits& limits) {
-  return !p.on_target && (p.forward_attempts < limits.forward_attempts || p.awaits_artifacts);
+  return p.runs == Runs::kOther && (p.forward_attempts < limits.forward_attempts || p.awaits_artifacts);
 }
 // Starts now, or may do so out of sight: it was told to and is rebooting, or CM has not seen it since its own restart.
 bool MayBeStarting(const Participant& p, const Limits& limits) {
@@ -446,17 +450,25 @@ bool MayBeStarting(const Participant& p, const Limits& limits) {
   // One that stays away must not hold up the others for ever.
   return !settled && p.missing_for <= limits.start;
 }
+bool NoOtherMayBeStarting(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  return std::ranges::none_of(u.participants, [&](const Participant& other) {
+    return other.node_id != p.node_id && MayBeStarting(other, limits);
+  });
+}
 bool ForwardLeft(const UnitUpdate& u, const Participant& p, const Limits& limits) {
-  return u.ready && p.forward_attempts < limits.forward_attempts &&
-         std::ranges::none_of(u.participants, [&](const Participant& other) {
-           return other.node_id != p.node_id && MayBeStarting(other, limits);
-         });
+  return u.ready && p.forward_attempts < limits.forward_attempts && NoOtherMayBeStarting(u, p, limits);
+}
+// What it has staged did not come up, or is lost.
+bool ForwardAnew(const UnitUpdate& u, const Participant& p, const Limits& limits) {
+  constexpr uint32_t kRevertPrepareStart = 3;
+  return p.forward_attempts > 0 && p.forward_attempts + kRevertPrepareStart <= limits.forward_attempts &&
+         NoOtherMayBeStarting(u, p, limits);
 }
 bool ItsRevertTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
   return IsRevertTurn(u, p, limits);
 }
 bool StillPreparing(const UnitUpdate& u, const Participant& p, const Limits& limits) {
-  return !IsSettled(p) && IsRevertTurn(u, p, limits);
+  return IsBusy(p) && IsRevertTurn(u, p, limits);
 }
 
 // Searched in order for each connected UM; a command is sent again, with back-off, while its row still matches.
@@ -473,6 +485,9 @@ constexpr CommandRule kCommands[] = {
 
     {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied", ItsApplyTurn,
      UmCommand::kApply},
+    {Phase::kCommitting, UmState::kFailed,
+     "it was started in vain, attempts for all three are left, and no other UM can be starting", ForwardAnew,
+     UmCommand::kRevert},
     {Phase::kCommitting, UmState::kFailed,
      "the conditions hold, forward attempts are left, and no other UM can be starting", ForwardLeft, UmCommand::kStart},
     {Phase::kCommitting, UmState::kPrepared,

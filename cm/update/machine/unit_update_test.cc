@@ -280,7 +280,7 @@ TEST(UnitUpdate, AUmThatIsUpdatedToAnotherVersionAborts) {
   good.Send({.kind = Event::Kind::kUmStatus,
              .node_id = "a",
              .um_state = UmState::kUpdated,
-             .um_on_target = true,
+             .um_runs = Runs::kTarget,
              .um_tells_running = true});
   EXPECT_EQ(good.update.phase, Phase::kTrial);
 }

@@ -88,6 +88,7 @@ std::string_view Name(Outcome outcome) {
 namespace {
 
 std::string WaitFor(const Participant& p, std::string_view what) {
+  if (IsIdleOnUnknown(p)) what = "to say which version it runs";
   std::string text = absl::StrCat(p.node_id, p.connected ? " " : " (not connected) ", std::string(what));
   if (!p.error.empty()) absl::StrAppend(&text, " (", p.error, ")");
   return text;
@@ -129,7 +130,7 @@ std::vector<std::string> WaitsFor(const UnitUpdate& update, const Limits& limits
         if (!IsSettled(p)) lines.push_back(WaitFor(p, "to go back"));
         break;
       case Phase::kRecovering:
-        if (!p.reported) lines.push_back(WaitFor(p, "to report"));
+        if (!p.reported || IsIdleOnUnknown(p)) lines.push_back(WaitFor(p, "to report"));
         break;
       case Phase::kIdle:
         break;
