@@ -29,6 +29,7 @@ TEST_P(KeysTest, SignatureVerifiesOnlyOverTheSameMessageByTheSameKey) {
   const PrivateKey other = *PrivateKey::Generate(GetParam());
   const std::string signature = *key.Sign("message");
   EXPECT_TRUE(key.public_key().Verify("message", signature).ok());
+  EXPECT_TRUE(key.public_key().Verify("message", signature).ok());
   EXPECT_EQ(key.public_key().Verify("messagf", signature).code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(other.public_key().Verify("message", signature).code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(key.public_key().Verify("message", "").code(), absl::StatusCode::kPermissionDenied);
