@@ -150,8 +150,14 @@ absl::StatusOr<DesiredStore> DesiredStore::Load(FileSystem& fs, const std::strin
   return store;
 }
 
-absl::StatusOr<StoredDesired> DesiredStore::desired() const { return FromRecord(record_.desired(), hardware_); }
-absl::StatusOr<StoredDesired> DesiredStore::active() const { return FromRecord(record_.active(), hardware_); }
+absl::StatusOr<StoredDesired> DesiredStore::desired() const {
+  if (!desired_.has_value()) desired_ = FromRecord(record_.desired(), hardware_);
+  return *desired_;
+}
+absl::StatusOr<StoredDesired> DesiredStore::active() const {
+  if (!active_.has_value()) active_ = FromRecord(record_.active(), hardware_);
+  return *active_;
+}
 
 absl::Status DesiredStore::Save(const record::v1::DesiredRecord& next) {
   RETURN_IF_ERROR(file_.Write(next.SerializeAsString()));
@@ -173,13 +179,17 @@ absl::Status DesiredStore::SetDesired(const AcceptedDesired& accepted, const Des
   kept.releases.clear();
   for (const AcceptedRelease& release : accepted.releases) kept.releases.push_back(release.envelope);
   *next.mutable_desired() = ToRecord(kept, bundle_path);
-  return Save(next);
+  RETURN_IF_ERROR(Save(next));
+  desired_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status DesiredStore::SetActive() {
   record::v1::DesiredRecord next = record_;
   *next.mutable_active() = next.desired();
-  return Save(next);
+  RETURN_IF_ERROR(Save(next));
+  active_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status DesiredStore::SetDone(const AcceptedDesired& accepted, const std::string& outcome,

@@ -86,6 +86,9 @@ class DesiredStore {
   DurableRecord committed_file_;
   record::v1::DesiredRecord record_;
   record::v1::CommittedRecord committed_;
+  // As read from record_, once somebody asked: whatever a UM says leads to that.
+  mutable std::optional<absl::StatusOr<StoredDesired>> desired_;
+  mutable std::optional<absl::StatusOr<StoredDesired>> active_;
 };
 
 }  // namespace tandem::cm
