@@ -9,6 +9,7 @@
 #include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
+#include "common/crypto/strict_json.h"
 #include "common/status/status.h"
 #include "nlohmann/json.hpp"
 
@@ -37,26 +38,29 @@ std::vector<std::string> Strings(const json& object, const char* key) {
   return strings;
 }
 
-absl::StatusOr<std::optional<Envelopes>> ReadEnvelopes(const std::string& annotations) {
-  if (annotations.empty()) return std::nullopt;
-  const json object = json::parse(annotations, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return absl::InvalidArgumentError("annotations are not a JSON object");
-  const auto tandem = object.find("tandem");
-  if (tandem == object.end()) return std::nullopt;
-  if (!tandem->is_object()) return absl::InvalidArgumentError("annotations.tandem is not a JSON object");
-  Envelopes envelopes;
-  ASSIGN_OR_RETURN(envelopes.signed_documents, ParseDesired(tandem->dump()));
-  envelopes.mirrors = Strings(*tandem, "mirrors");
-  envelopes.headers = Strings(*tandem, "headers");
-  return envelopes;
-}
+// What came with a component's name.
+struct Annotations {
+  std::optional<Envelopes> envelopes;
+  // What is left for the plugin.
+  std::string others;
+};
 
-// What is left for the plugin.
-std::string WithoutTandem(const std::string& annotations) {
-  json object = json::parse(annotations, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return annotations;
-  object.erase("tandem");
-  return object.empty() ? std::string() : object.dump();
+absl::StatusOr<Annotations> ReadAnnotations(const std::string& text) {
+  if (text.empty()) return Annotations();
+  if (text.size() > kMaxDesiredBytes) return absl::InvalidArgumentError("annotations are too long");
+  absl::StatusOr<json> object = ParseStrictJson(text);
+  if (!object.ok() || !object->is_object()) return absl::InvalidArgumentError("annotations are not a JSON object");
+  Annotations annotations;
+  if (const auto tandem = object->find("tandem"); tandem != object->end()) {
+    if (!tandem->is_object()) return absl::InvalidArgumentError("annotations.tandem is not a JSON object");
+    Envelopes& envelopes = annotations.envelopes.emplace();
+    ASSIGN_OR_RETURN(envelopes.signed_documents, DesiredFromJson(*tandem));
+    envelopes.mirrors = Strings(*tandem, "mirrors");
+    envelopes.headers = Strings(*tandem, "headers");
+    object->erase("tandem");
+  }
+  if (!object->empty()) annotations.others = object->dump();
+  return annotations;
 }
 
 bool Covers(const ReleaseComponent& signed_component, const PrepareComponentInfo& info) {
@@ -120,8 +124,10 @@ absl::StatusOr<Artifact> ReadComponent(const PrepareComponentInfo& info, const P
                     .headers = {},
                     .sha256 = {},
                     .chunk_digests = {},
-                    .annotations = WithoutTandem(info.annotations())};
-  ASSIGN_OR_RETURN(const std::optional<Envelopes> envelopes, ReadEnvelopes(info.annotations()));
+                    .annotations = {}};
+  ASSIGN_OR_RETURN(Annotations annotations, ReadAnnotations(info.annotations()));
+  artifact.annotations = std::move(annotations.others);
+  const std::optional<Envelopes>& envelopes = annotations.envelopes;
   // Bytes that the UM kept from a version it ran before need no new signature: a compensating update names them.
   // Nothing is fetched for them, and nothing else that came with the name counts.
   if (info.url().empty()) return artifact;

@@ -103,8 +103,7 @@ absl::StatusOr<std::string> MakeAnnotations(const std::string& of_release, const
   json annotations = json::object();
   if (!of_release.empty()) annotations = json::parse(of_release, nullptr, /*allow_exceptions=*/false);
   if (!annotations.is_object()) return absl::InvalidArgumentError("the release's annotations are not a JSON object");
-  ASSIGN_OR_RETURN(const std::string desired, SerializeDesired(documents));
-  annotations["tandem"] = json::parse(desired);
+  ASSIGN_OR_RETURN(annotations["tandem"], DesiredToJson(documents));
   if (!mirrors.empty()) annotations["tandem"]["mirrors"] = mirrors;
   return annotations.dump();
 }

@@ -40,9 +40,39 @@ absl::StatusOr<nlohmann::json> ParseObject(std::string_view json) {
   return object;
 }
 
-absl::StatusOr<nlohmann::ordered_json> Envelope(const std::string& text, const char* name) {
-  nlohmann::ordered_json object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+void ParseEnvelope(const std::string& text, nlohmann::ordered_json& object) {
+  object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+// Where the order of members is not kept anyway.
+void ParseEnvelope(const std::string& text, nlohmann::json& object) {
+  if (absl::StatusOr<nlohmann::json> parsed = ParseStrictJson(text); parsed.ok()) object = *std::move(parsed);
+}
+
+template <typename Json>
+absl::StatusOr<Json> Envelope(const std::string& text, const char* name) {
+  Json object;
+  ParseEnvelope(text, object);
   if (!object.is_object()) return absl::InvalidArgumentError(absl::StrCat(name, " is not a DSSE object"));
+  return object;
+}
+
+template <typename Json>
+absl::StatusOr<Json> ToJson(const DesiredEnvelopes& desired) {
+  Json object;
+  ASSIGN_OR_RETURN(object["assignment"], Envelope<Json>(desired.assignment, "assignment"));
+  object["releases"] = Json::array();
+  for (const std::string& release : desired.releases) {
+    ASSIGN_OR_RETURN(Json envelope, Envelope<Json>(release, "release"));
+    object["releases"].push_back(std::move(envelope));
+  }
+  if (!desired.release_list.empty()) {
+    ASSIGN_OR_RETURN(object["release_list"], Envelope<Json>(desired.release_list, "release_list"));
+  }
+  object["key_sets"] = Json::array();
+  for (const std::string& key_set : desired.key_sets) {
+    ASSIGN_OR_RETURN(Json envelope, Envelope<Json>(key_set, "key set"));
+    object["key_sets"].push_back(std::move(envelope));
+  }
   return object;
 }
 
@@ -50,6 +80,11 @@ absl::StatusOr<nlohmann::ordered_json> Envelope(const std::string& text, const c
 
 absl::StatusOr<DesiredEnvelopes> ParseDesired(std::string_view json) {
   ASSIGN_OR_RETURN(const nlohmann::json object, Annotate(ParseObject(json), "desired state"));
+  return DesiredFromJson(object);
+}
+
+absl::StatusOr<DesiredEnvelopes> DesiredFromJson(const nlohmann::json& object) {
+  if (!object.is_object()) return absl::InvalidArgumentError("desired state: no JSON object");
   DesiredEnvelopes desired;
   const auto assignment = object.find("assignment");
   if (assignment == object.end() || !assignment->is_object()) {
@@ -66,22 +101,12 @@ absl::StatusOr<DesiredEnvelopes> ParseDesired(std::string_view json) {
 }
 
 absl::StatusOr<std::string> SerializeDesired(const DesiredEnvelopes& desired) {
-  nlohmann::ordered_json object;
-  ASSIGN_OR_RETURN(object["assignment"], Envelope(desired.assignment, "assignment"));
-  object["releases"] = nlohmann::ordered_json::array();
-  for (const std::string& release : desired.releases) {
-    ASSIGN_OR_RETURN(nlohmann::ordered_json envelope, Envelope(release, "release"));
-    object["releases"].push_back(std::move(envelope));
-  }
-  if (!desired.release_list.empty()) {
-    ASSIGN_OR_RETURN(object["release_list"], Envelope(desired.release_list, "release_list"));
-  }
-  object["key_sets"] = nlohmann::ordered_json::array();
-  for (const std::string& key_set : desired.key_sets) {
-    ASSIGN_OR_RETURN(nlohmann::ordered_json envelope, Envelope(key_set, "key set"));
-    object["key_sets"].push_back(std::move(envelope));
-  }
+  ASSIGN_OR_RETURN(const nlohmann::ordered_json object, ToJson<nlohmann::ordered_json>(desired));
   return object.dump();
+}
+
+absl::StatusOr<nlohmann::json> DesiredToJson(const DesiredEnvelopes& desired) {
+  return ToJson<nlohmann::json>(desired);
 }
 
 absl::StatusOr<std::vector<std::string>> ParseKeySets(std::string_view json) {
@@ -94,7 +119,7 @@ absl::StatusOr<std::string> SerializeKeySets(const std::vector<std::string>& key
   nlohmann::ordered_json object;
   object["key_sets"] = nlohmann::ordered_json::array();
   for (const std::string& key_set : key_sets) {
-    ASSIGN_OR_RETURN(nlohmann::ordered_json envelope, Envelope(key_set, "key set"));
+    ASSIGN_OR_RETURN(nlohmann::ordered_json envelope, Envelope<nlohmann::ordered_json>(key_set, "key set"));
     object["key_sets"].push_back(std::move(envelope));
   }
   return object.dump();

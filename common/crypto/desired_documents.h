@@ -8,6 +8,7 @@
 #ifndef TANDEM_COMMON_CRYPTO_DESIRED_DOCUMENTS_H_
 #define TANDEM_COMMON_CRYPTO_DESIRED_DOCUMENTS_H_
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,9 +30,12 @@ inline constexpr size_t kMaxDesiredBytes = 32 << 20;
 
 // INVALID_ARGUMENT with what is wrong where. Unknown members are ignored; release_list and key_sets may be missing.
 absl::StatusOr<DesiredEnvelopes> ParseDesired(std::string_view json);
+// The same of what is parsed already.
+absl::StatusOr<DesiredEnvelopes> DesiredFromJson(const nlohmann::json& object);
 
 // INVALID_ARGUMENT when an envelope is not JSON.
 absl::StatusOr<std::string> SerializeDesired(const DesiredEnvelopes& desired);
+absl::StatusOr<nlohmann::json> DesiredToJson(const DesiredEnvelopes& desired);
 
 // {"key_sets": [...]}: the payload of topic {ns}/keysets.
 absl::StatusOr<std::vector<std::string>> ParseKeySets(std::string_view json);
