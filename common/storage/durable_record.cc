@@ -23,11 +23,29 @@ uint64_t FromLittleEndian(std::string_view bytes) {
   return value;
 }
 
+// What the file at `path` holds, when it is whole.
+absl::StatusOr<std::string_view> PayloadOf(std::string_view file, const std::string& path) {
+  if (file.size() < kHeaderSize || file.substr(0, 4) != kMagic) {
+    return absl::DataLossError(absl::StrCat(path, " is not a record"));
+  }
+  if (const uint64_t format = FromLittleEndian(file.substr(4, 4)); format != kFormat) {
+    return absl::DataLossError(absl::StrCat(path, " has record format ", format, "; this program reads ", kFormat));
+  }
+  const std::string_view payload = file.substr(kHeaderSize);
+  if (const uint64_t length = FromLittleEndian(file.substr(8, 8)); length != payload.size()) {
+    return absl::DataLossError(absl::StrCat(path, " holds ", payload.size(), " bytes, its header says ", length));
+  }
+  if (Sha256(payload) != file.substr(16, kSha256Size)) {
+    return absl::DataLossError(absl::StrCat(path, " does not match its checksum"));
+  }
+  return payload;
+}
+
 }  // namespace
 
 absl::Status DurableRecord::Write(std::string_view payload) {
   // The newest copy becomes the previous one only when it is whole: a damaged file must not push out a good one.
-  if (absl::StatusOr<std::string> newest = fs_.ReadFile(path_); newest.ok() && ReadFrom(path_).ok()) {
+  if (absl::StatusOr<std::string> newest = fs_.ReadFile(path_); newest.ok() && PayloadOf(*newest, path_).ok()) {
     RETURN_IF_ERROR(MarkLocal(fs_.WriteFileAtomically(path_ + ".prev", *newest)));
   }
   std::string file = absl::StrCat(kMagic, LittleEndian(kFormat, 4), LittleEndian(payload.size(), 8), Sha256(payload));
@@ -36,23 +54,9 @@ absl::Status DurableRecord::Write(std::string_view payload) {
 }
 
 absl::StatusOr<std::string> DurableRecord::ReadFrom(const std::string& path) {
-  ASSIGN_OR_RETURN(std::string file, fs_.ReadFile(path));
-  const std::string_view view = file;
-  if (view.size() < kHeaderSize || view.substr(0, 4) != kMagic) {
-    return absl::DataLossError(absl::StrCat(path, " is not a record"));
-  }
-  if (const uint64_t format = FromLittleEndian(view.substr(4, 4)); format != kFormat) {
-    return absl::DataLossError(absl::StrCat(path, " has record format ", format, "; this program reads ", kFormat));
-  }
-  const uint64_t length = FromLittleEndian(view.substr(8, 8));
-  if (length != view.size() - kHeaderSize) {
-    return absl::DataLossError(
-        absl::StrCat(path, " holds ", view.size() - kHeaderSize, " bytes, its header says ", length));
-  }
-  if (Sha256(view.substr(kHeaderSize)) != view.substr(16, kSha256Size)) {
-    return absl::DataLossError(absl::StrCat(path, " does not match its checksum"));
-  }
-  return file.substr(kHeaderSize);
+  ASSIGN_OR_RETURN(const std::string file, fs_.ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string_view payload, PayloadOf(file, path));
+  return std::string(payload);
 }
 
 absl::StatusOr<std::string> DurableRecord::Read() {

@@ -4,6 +4,7 @@
 #define TANDEM_COMMON_STORAGE_FAKE_FILE_NODE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,8 +60,9 @@ struct FakeFileSystem::Node {
   std::string data;
   std::string durable_data;
   std::vector<Change> unsynced;
-  std::map<std::string, NodePtr> entries;
-  std::map<std::string, NodePtr> durable_entries;
+  // Found by views of a path's parts.
+  std::map<std::string, NodePtr, std::less<>> entries;
+  std::map<std::string, NodePtr, std::less<>> durable_entries;
   std::vector<std::shared_ptr<EntryChange>> unsynced_entries;
   std::string link_target;
 };

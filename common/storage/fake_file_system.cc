@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/status.h"
 #include "common/storage/fake_file_node.h"
@@ -88,16 +89,16 @@ absl::StatusOr<FakeFileSystem::Place> FakeFileSystem::Find(const std::string& pa
 absl::StatusOr<FakeFileSystem::Place> FakeFileSystem::Walk(NodePtr from, std::string_view path, bool follow_last,
                                                            int links_left) {
   // The way from the root, for "..".
-  std::vector<NodePtr> way = {root_};
+  absl::InlinedVector<NodePtr, 8> way = {root_};
   if (!path.empty() && path[0] == '/') from = root_;
   if (from != root_) way.push_back(from);
   Place place{from, ".", from};
   while (!path.empty()) {
     const size_t slash = path.find('/');
-    const std::string name(path.substr(0, slash));
+    const std::string_view name = path.substr(0, slash);
     path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
     if (name.empty() || name == ".") continue;
-    if (place.node == nullptr || place.node->kind != Node::Kind::kFolder) return NotFound(name);
+    if (place.node == nullptr || place.node->kind != Node::Kind::kFolder) return NotFound(std::string(name));
     if (name == "..") {
       if (way.size() > 1) way.pop_back();
       place = {way.back(), ".", way.back()};
@@ -109,7 +110,7 @@ absl::StatusOr<FakeFileSystem::Place> FakeFileSystem::Walk(NodePtr from, std::st
     place.node = entry == place.folder->entries.end() ? nullptr : entry->second;
     const bool last = path.empty();
     if (place.node != nullptr && place.node->kind == Node::Kind::kSymlink && (!last || follow_last)) {
-      if (links_left == 0) return absl::FailedPreconditionError(absl::StrCat(name, ": too many symlinks"));
+      if (links_left == 0) return absl::FailedPreconditionError(absl::StrCat(std::string(name), ": too many symlinks"));
       ASSIGN_OR_RETURN(place, Walk(place.folder, place.node->link_target, true, links_left - 1));
     }
     if (place.node != nullptr) way.push_back(place.node);

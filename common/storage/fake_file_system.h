@@ -29,6 +29,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/storage/file_system.h"
 
 namespace tandem {
@@ -106,7 +107,7 @@ class FakeFileSystem : public FileSystem {
   absl::Status CheckPower() const;
   // Counts a changing call on `path`. OK: go on. An error is the call's answer; `half` is run when the fault should
   // leave the call's effect behind, wholly or in part.
-  absl::Status BeginCall(std::string_view call, const std::string& path, const std::function<void(bool torn)>& half);
+  absl::Status BeginCall(std::string_view call, const std::string& path, absl::FunctionRef<void(bool torn)> half);
   void SetEntry(const NodePtr& folder, const std::string& name, NodePtr node);
   absl::Status WriteNode(const NodePtr& node, const std::string& path, uint64_t offset, std::string_view data);
   absl::Status SyncNode(const NodePtr& node, const std::string& path);

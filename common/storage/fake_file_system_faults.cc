@@ -122,22 +122,22 @@ void FakeFileSystem::SetObserver(std::function<void(std::string_view, const std:
 absl::Status FakeFileSystem::CheckPower() const { return power_lost_ ? PowerIsOff() : absl::OkStatus(); }
 
 absl::Status FakeFileSystem::BeginCall(std::string_view call, const std::string& path,
-                                       const std::function<void(bool torn)>& half) {
+                                       absl::FunctionRef<void(bool torn)> half) {
   RETURN_IF_ERROR(CheckPower());
   if (observer_) observer_(call, path);
   ++calls_;
   if (cut_at_ == calls_) {
     std::mt19937_64 random(cut_seed_ ^ 0x9e3779b97f4a7c15);
-    if (const uint64_t fate = random() % 3; half && fate != 0) half(fate == 1);
+    if (const uint64_t fate = random() % 3; fate != 0) half(fate == 1);
     LosePower(cut_seed_);
     return PowerIsOff();
   }
   if (const auto failure = failures_.find(calls_); failure != failures_.end()) {
-    if (half && call == "write") half(true);
+    if (call == "write") half(true);
     return Annotate(failure->second, absl::StrCat(absl::string_view(call.data(), call.size()), " ", path));
   }
   if (!failing_.ok() && calls_ >= failing_from_) {
-    if (half && call == "write") half(true);
+    if (call == "write") half(true);
     return Annotate(failing_, absl::StrCat(absl::string_view(call.data(), call.size()), " ", path));
   }
   return absl::OkStatus();
