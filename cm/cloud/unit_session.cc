@@ -1,6 +1,7 @@
 #include "cm/cloud/unit_session.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -101,27 +102,28 @@ void UnitSession::HandleMessage(const MqttMessage& message) {
 }
 
 absl::Status UnitSession::Dispatch(const MqttMessage& message) {
-  ASSIGN_OR_RETURN(const MessageEnvelope envelope, DecodeMessage(message.payload));
+  nlohmann::json payload;
+  ASSIGN_OR_RETURN(const MessageEnvelope envelope, DecodeMessage(message.payload, payload));
   const auto is = [&](const std::string& topic, const char* type) {
     return message.topic == topic && envelope.type == type;
   };
   if (is(topics_.desired, kDesiredMessage)) {
-    ASSIGN_OR_RETURN(DesiredEnvelopes desired, ParseDesired(envelope.payload));
+    ASSIGN_OR_RETURN(DesiredEnvelopes desired, DesiredFromJson(payload));
     if (callbacks_.desired) callbacks_.desired(std::move(desired));
   } else if (is(topics_.key_sets, kKeySetsMessage)) {
-    ASSIGN_OR_RETURN(std::vector<std::string> key_sets, ParseKeySets(envelope.payload));
+    ASSIGN_OR_RETURN(std::vector<std::string> key_sets, ParseKeySets(payload.dump()));
     if (callbacks_.key_sets) callbacks_.key_sets(std::move(key_sets));
   } else if (is(topics_.wake, kWakeMessage)) {
     unit::v1::Wake wake;
-    RETURN_IF_ERROR(MessageFromJson(envelope.payload, wake));
+    RETURN_IF_ERROR(MessageFromJson(payload.dump(), wake));
     if (callbacks_.wake) callbacks_.wake(wake.sequence());
   } else if (is(topics_.verdict, kVerdictMessage)) {
-    if (callbacks_.verdict) callbacks_.verdict(envelope.payload);
+    if (callbacks_.verdict) callbacks_.verdict(payload.dump());
   } else if (is(topics_.diagnostics_command, kDiagnosticRunMessage)) {
-    if (callbacks_.diagnostic) callbacks_.diagnostic(envelope.payload);
+    if (callbacks_.diagnostic) callbacks_.diagnostic(payload.dump());
   } else if (is(topics_.ack, kAckMessage)) {
     unit::v1::Ack ack;
-    RETURN_IF_ERROR(MessageFromJson(envelope.payload, ack));
+    RETURN_IF_ERROR(MessageFromJson(payload.dump(), ack));
     RETURN_IF_ERROR(outbox_.Acknowledge({ack.msg_ids().begin(), ack.msg_ids().end()}));
     SendDue();
   } else {

@@ -98,11 +98,18 @@ absl::StatusOr<std::string> EncodeMessage(const MessageEnvelope& envelope) {
 }
 
 absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json) {
+  nlohmann::json payload;
+  ASSIGN_OR_RETURN(MessageEnvelope envelope, DecodeMessage(json, payload));
+  envelope.payload = payload.dump();
+  return envelope;
+}
+
+absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json, nlohmann::json& payload) {
   if (json.size() > kMaxMessageBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("message: it has ", json.size(), " bytes; at most ", kMaxMessageBytes, " are taken"));
   }
-  ASSIGN_OR_RETURN(const nlohmann::json object, Annotate(ParseStrictJson(json), "message"));
+  ASSIGN_OR_RETURN(nlohmann::json object, Annotate(ParseStrictJson(json), "message"));
   if (!object.is_object()) return absl::InvalidArgumentError("message: no JSON object");
   ASSIGN_OR_RETURN(const uint64_t version, NumberMember(object, "v"));
   if (version != kMessageVersion) {
@@ -121,11 +128,11 @@ absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json) {
   ASSIGN_OR_RETURN(envelope.seq, NumberMember(object, "seq"));
   ASSIGN_OR_RETURN(envelope.run_id, StringMember(object, "run_id", /*required=*/false));
   ASSIGN_OR_RETURN(envelope.triggered_by, StringMember(object, "triggered_by", /*required=*/false));
-  const auto payload = object.find("payload");
-  if (payload == object.end() || !payload->is_object()) {
+  const auto member = object.find("payload");
+  if (member == object.end() || !member->is_object()) {
     return absl::InvalidArgumentError("message: \"payload\" is missing or no object");
   }
-  envelope.payload = payload->dump();
+  payload = std::move(*member);
   return envelope;
 }
 

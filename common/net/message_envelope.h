@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -76,6 +77,8 @@ absl::StatusOr<std::string> EncodeMessage(const MessageEnvelope& envelope);
 
 // Unknown members are ignored. INVALID_ARGUMENT with what is wrong: another version, no msg_id, no payload, too large.
 absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json);
+// For a payload that is read further: it is given as it was parsed, and the envelope has none.
+absl::StatusOr<MessageEnvelope> DecodeMessage(std::string_view json, nlohmann::json& payload);
 
 // A random UUID.
 std::string NewMessageId();

@@ -72,9 +72,9 @@ absl::Status Cloud::Publish(const MqttMessage& message) {
 }
 
 void Cloud::Take(const MqttMessage& message) {
-  const absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(message.payload);
+  nlohmann::json payload;
+  const absl::StatusOr<MessageEnvelope> envelope = DecodeMessage(message.payload, payload);
   if (!envelope.ok()) return;
-  const nlohmann::json payload = nlohmann::json::parse(envelope->payload);
   const uint64_t sequence = NumberOf(payload, "sequence");
   const uint32_t attempt = static_cast<uint32_t>(NumberOf(payload, "attempt"));
   if (heard_.insert(envelope->msg_id).second) {
