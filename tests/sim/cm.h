@@ -20,9 +20,9 @@
 #include "tandem/record/v1/record.pb.h"
 #include "tests/sim/cloud.h"
 #include "tests/sim/computer.h"
-#include "tests/sim/memory_history.h"
 #include "tests/sim/network.h"
 #include "tests/sim/stream.h"
+#include "tests/support/fake_history.h"
 
 namespace tandem::sim {
 
@@ -88,7 +88,7 @@ class Cm : public Process {
   // Durable, though not files of the fake disk: in memory, or opened anew by each life from a real folder.
   std::unique_ptr<cm::Outbox> outbox_;
   std::string outbox_folder_;
-  MemoryHistory history_;
+  cm::FakeHistory history_;
 
   std::unique_ptr<NetworkFetcher> fetcher_;
   std::unique_ptr<Stager> stager_;

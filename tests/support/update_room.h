@@ -14,35 +14,15 @@
 #include "cm/trust/trust_store.h"
 #include "cm/um_registry/um_registry.h"
 #include "cm/update/records/desired_store.h"
-#include "cm/update/records/history.h"
 #include "cm/update/update_port.h"
 #include "cm/update/update_reporter.h"
 #include "common/storage/fake_file_system.h"
 #include "common/time/event_loop.h"
 #include "tandem/config/v1/cm.pb.h"
+#include "tests/support/fake_history.h"
 #include "tests/support/test_documents.h"
 
 namespace tandem::cm {
-
-// Keeps the lines in the order written.
-class FakeHistory : public History {
- public:
-  void Record(const local::v1::UpdateSummary& summary) override { updates[summary.update_id()] = summary; }
-  void AddEvent(const std::string& update_id, absl::Time, const std::string& phase, const std::string& text) override {
-    events.push_back(update_id + " " + phase + " " + text);
-  }
-  absl::StatusOr<std::vector<local::v1::UpdateSummary>> List(uint32_t) override {
-    std::vector<local::v1::UpdateSummary> all;
-    for (const auto& [id, summary] : updates) all.insert(all.begin(), summary);
-    return all;
-  }
-  absl::StatusOr<local::v1::UpdateDetail> Get(const std::string&) override {
-    return absl::UnimplementedError("not in tests");
-  }
-
-  std::map<std::string, local::v1::UpdateSummary> updates;
-  std::vector<std::string> events;
-};
 
 // Notes what it is told; the test sets what it shows.
 class FakeUpdate : public UpdatePort {
