@@ -22,7 +22,6 @@ class CloudLink : public cm::CloudBridge, public CloudClient, private MqttPublis
       : loop_(loop),
         clock_(clock),
         cloud_(cloud),
-        outbox_(outbox),
         can_write_(std::move(can_write)),
         can_act_(std::move(can_act)),
         session_({.unit_id = kUnitId, .name_space = kNameSpace, .boot_id = "boot", .epoch = epoch}, clock, outbox,
@@ -105,7 +104,6 @@ class CloudLink : public cm::CloudBridge, public CloudClient, private MqttPublis
   EventLoop& loop_;
   Clock& clock_;
   Cloud& cloud_;
-  cm::Outbox& outbox_;
   const std::function<absl::Status()> can_write_;
   const std::function<bool()> can_act_;
   cm::UnitSession session_;

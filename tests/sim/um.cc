@@ -108,9 +108,13 @@ std::string Um::RunningVersion() {
 
 bool Um::OnTrial() {
   if (!options_.switches_boot || !computer_.on()) return false;
+  // Asked each second, and the same until something is written or booted.
+  const std::pair now(computer_.fs().calls(), computer_.boots());
+  if (std::exchange(looked_for_trial_, now) == now) return on_trial_;
   boot::RecordBootControl control(computer_.fs(), "/dev/boot");
   const absl::StatusOr<boot::BootState> state = control.Read();
-  return state.ok() && state->confirmed != computer_.running();
+  on_trial_ = state.ok() && state->confirmed != computer_.running();
+  return on_trial_;
 }
 
 std::unique_ptr<um::Plugin> Um::MakeSlots() {

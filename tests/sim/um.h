@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "bootloader/boot_control/record_boot_control.h"
 #include "tests/sim/computer.h"
@@ -75,6 +77,9 @@ class Um : public Process {
   std::map<std::pair<std::string, bool>, int> failures_;
   std::string error_text_ = "it did not work";
   absl::Duration hidden_until_;
+  // The disk's calls and the computer's boots at the last look.
+  std::optional<std::pair<uint64_t, uint64_t>> looked_for_trial_;
+  bool on_trial_ = false;
 
   std::unique_ptr<NetworkFetcher> fetcher_;
   std::unique_ptr<boot::BootControl> boot_;
