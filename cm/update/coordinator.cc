@@ -168,7 +168,7 @@ absl::Status Coordinator::Recover() {
   update_ = std::move(loaded.update);
   update_.paused = parts_.desired.paused();
   intake_.SetReason(loaded.lost);
-  RecoverHistory();
+  reporter_.Recover(update_);
   if (update_.phase == Phase::kIdle) {
     intake_.MaybeBegin();
   } else {
@@ -181,18 +181,6 @@ absl::Status Coordinator::Recover() {
   PublishReported();
   KeepTicking();
   return absl::OkStatus();
-}
-
-void Coordinator::RecoverHistory() {
-  const auto newest = parts_.history.List(1);
-  if (!newest.ok() || newest->empty()) return;
-  if (newest->front().outcome() != Name(Outcome::kNone)) return reporter_.SetLastUpdate(newest->front());
-  if (update_.phase != Phase::kIdle || newest->front().update_id() != update_.update_id) return;
-  // CM ended when the outcome was durable, but not yet told.
-  update_.outcome = ParseOutcome(parts_.desired.outcome()).value_or(Outcome::kNone);
-  if (const std::optional<UpdateReport> report = ReportOf(update_.outcome); report.has_value()) {
-    reporter_.Report(update_, *report, parts_.desired.reason());
-  }
 }
 
 void Coordinator::GoOn() {
@@ -229,10 +217,10 @@ void Coordinator::LoadDocuments() {
 // --- events ---
 
 void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
+  leftovers_.Look(um, registered);
   if (update_.phase != Phase::kIdle) {
     Handle(StatusEvent(update_, um, registered));
   } else {
-    leftovers_.Look(um, registered);
     if (registered) window_.SealUms();
     intake_.OnInventory();
   }

@@ -113,7 +113,6 @@ class Coordinator : private UpdatePort {
 
   void GoOn();
   void LoadDocuments();
-  void RecoverHistory();
   void Perform(const std::vector<Action>& actions);
   void EnterPhase();
   void Finish();

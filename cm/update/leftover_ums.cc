@@ -13,7 +13,14 @@ constexpr int kTimes = 5;
 
 }  // namespace
 
+// No update runs, or nobody knows who takes part in it.
+bool LeftoverUms::NobodyElseTellsIt() const {
+  const UnitUpdate& update = parts_.update.update();
+  return update.phase == Phase::kIdle || (update.phase == Phase::kNeedsService && update.participants.empty());
+}
+
 void LeftoverUms::Look(const UmInfo& um, bool registered) {
+  if (!NobodyElseTellsIt()) return;
   const UmState state = StateOf(um.last);
   const std::string node_id = um.node.node_id();
   if (registered || state == UmState::kIdle) told_.erase(node_id);
@@ -24,7 +31,7 @@ void LeftoverUms::Look(const UmInfo& um, bool registered) {
   told.at = now;
   ++told.times;
   scope_.PostAfter(kTellAgain, [this, node_id] {
-    if (parts_.update.update().phase != Phase::kIdle) return;
+    if (!NobodyElseTellsIt()) return;
     Look(parts_.ums.ums().at(node_id), /*registered=*/false);
     parts_.looked();
   });

@@ -27,7 +27,8 @@ struct LeftoverUmsParts {
   std::function<void()> looked;
 };
 
-// Used on the event thread, while no update runs. Nothing here is durable: a UM says at each registration where it is.
+// Used on the event thread; does nothing while an update runs that knows its participants. Nothing here is durable: a
+// UM says at each registration where it is.
 class LeftoverUms {
  public:
   // What the parts refer to must outlive it.
@@ -47,6 +48,8 @@ class LeftoverUms {
     absl::Duration at = -absl::InfiniteDuration();
     int times = 0;
   };
+
+  bool NobodyElseTellsIt() const;
 
   const LeftoverUmsParts parts_;
   std::map<std::string, Told> told_;

@@ -74,8 +74,20 @@ absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
   bytes = file_.ReadPrevious();
   if (!bytes.ok() && !absl::IsNotFound(bytes.status()) && !absl::IsDataLoss(bytes.status())) return bytes.status();
   if (bytes.ok()) {
-    ASSIGN_OR_RETURN(loaded.update, Parse(*bytes));
+    absl::StatusOr<UnitUpdate> before = Parse(*bytes);
+    if (!before.ok() && !absl::IsDataLoss(before.status())) return before.status();
+    bytes = before.status();
+    if (before.ok()) loaded.update = *std::move(before);
   }
+  if (absl::IsDataLoss(bytes.status())) {
+    loaded.update.phase = Phase::kNeedsService;
+    loaded.update.reason = "both copies of the update record are damaged, and nothing tells how far the update was";
+    if (const absl::Status saved = Write(loaded.update); !saved.ok()) {
+      LogError("cannot write that the unit needs service", {{"error", ToPersonText(saved)}});
+    }
+    return loaded;
+  }
+  // There was no update before the one whose first record is damaged: at most something was prepared.
   if (loaded.update.phase == Phase::kIdle) {
     loaded.lost = "the update record was damaged, and nothing tells what ran; see the log";
     return loaded;

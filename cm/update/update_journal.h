@@ -31,7 +31,8 @@ class UpdateJournal {
   // What runs on trial has aged since the record was written, if the unit has not booted since.
   //
   // A damaged record is kept aside, and the copy before it names the participants; its decision may be outdated, so it
-  // does not count. FAILED_PRECONDITION: a newer version wrote the record.
+  // does not count. With both damaged the unit needs service, and nobody is known to take part. FAILED_PRECONDITION: a
+  // newer version wrote the record.
   absl::StatusOr<Loaded> Load();
 
   // The update's outcome, if `step` is its end, and the update itself, in this order. `documents` are the update's, or

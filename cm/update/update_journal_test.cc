@@ -108,6 +108,21 @@ TEST_F(UpdateJournalTest, ADamagedRecordWithoutACopyIsSaid) {
   EXPECT_THAT(loaded->lost, Not(IsEmpty()));
 }
 
+TEST_F(UpdateJournalTest, WithBothCopiesDamagedTheUnitNeedsService) {
+  UpdateJournal journal = Open();
+  for (const Phase phase : {Phase::kStarting, Phase::kTrial, Phase::kCommitting}) {
+    ASSERT_TRUE(journal.Save({.update = Running(phase), .actions = {}}, nullptr).ok());
+  }
+  for (const char* file : {"/cm/update.rec", "/cm/update.rec.prev"}) room_.fs.Damage(file, 60, "\xff\xff");
+  for (int start = 0; start < 2; ++start) {
+    const auto loaded = Open().Load();
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(loaded->update.phase, Phase::kNeedsService) << "start " << start;
+    EXPECT_THAT(loaded->update.participants, IsEmpty());
+    EXPECT_THAT(loaded->update.reason, testing::HasSubstr("both copies"));
+  }
+}
+
 TEST_F(UpdateJournalTest, TheOutcomeIsDurableBeforeTheRecordSaysThatItIsOver) {
   UnitUpdate update = Running(Phase::kIdle);
   update.outcome = Outcome::kApplied;

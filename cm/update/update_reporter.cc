@@ -184,6 +184,17 @@ void UpdateReporter::QueueReports() {
   }
 }
 
+void UpdateReporter::Recover(UnitUpdate& update) {
+  const auto newest = parts_.history.List(1);
+  if (!newest.ok() || newest->empty()) return;
+  if (newest->front().outcome() != Name(Outcome::kNone)) return SetLastUpdate(newest->front());
+  if (update.phase != Phase::kIdle || newest->front().update_id() != update.update_id) return;
+  update.outcome = ParseOutcome(parts_.desired.outcome()).value_or(Outcome::kNone);
+  if (const std::optional<UpdateReport> report = ReportOf(update.outcome); report.has_value()) {
+    Report(update, *report, parts_.desired.reason());
+  }
+}
+
 void UpdateReporter::TellOnce(UpdateReport report, const std::string& reason) {
   if (std::exchange(told_last_[report], reason) != reason) Tell({}, report, reason);
 }

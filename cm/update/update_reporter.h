@@ -98,6 +98,9 @@ class UpdateReporter {
   // What the parts refer to must outlive it.
   explicit UpdateReporter(UpdateReporterParts parts) : parts_(std::move(parts)), scope_(parts_.loop) {}
 
+  // After a start, with the update that was read: the last update is known again, and told when CM ended between its
+  // durable outcome and the telling.
+  void Recover(UnitUpdate& update);
   // Of the running, or the last, update: into its history and to the cloud.
   void Report(const UnitUpdate& update, UpdateReport report, const std::string& reason);
   // To the cloud only.

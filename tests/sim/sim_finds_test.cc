@@ -87,8 +87,8 @@ TEST_F(SimFinds, D3DocumentsDamagedBeforeTheGate) {
             "reverted");
 }
 
-// D4: an error text that is no UTF-8 silences the UM for ever.
-TEST_F(SimFinds, DISABLED_D4ErrorTextIsNoUtf8) {
+// D4: an error text that is no UTF-8 silenced the UM for ever.
+TEST_F(SimFinds, D4ErrorTextIsNoUtf8) {
   ExpectEnd({.nodes = {kApp, kModel},
              .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp, kModel})),
                           {.kind = Kind::kErrorText, .whom = "app", .text = "mod\350le \377\376"},

@@ -26,7 +26,7 @@ using release::v1::Assignment;
 using release::v1::Release;
 using release::v1::ReleaseList;
 
-constexpr size_t kBlock = 1 << 20;
+constexpr size_t kReadBlock = 1 << 20;
 
 struct VerifyOptions {
   std::vector<std::string> files;
@@ -59,7 +59,7 @@ absl::Status VerifyArtifact(const cm::FileRange& range, const std::string& sha25
   Sha256Stream digest;
   for (uint64_t done = 0; done < range.size;) {
     ASSIGN_OR_RETURN(const std::string block,
-                     file->ReadAt(range.offset + done, std::min<uint64_t>(kBlock, range.size - done)));
+                     file->ReadAt(range.offset + done, std::min<uint64_t>(kReadBlock, range.size - done)));
     if (block.empty()) return absl::DataLossError("cut off");
     digest.Update(block);
     done += block.size();

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "absl/strings/escaping.h"
+#include "um-plugins/mcu/big_endian.h"
 
 namespace tandem::smp {
 namespace {
@@ -26,15 +27,6 @@ constexpr std::array<uint16_t, 256> MakeCrcTable() {
 }
 constexpr std::array<uint16_t, 256> kCrcTable = MakeCrcTable();
 
-void Put16(std::string& out, size_t value) {
-  out.push_back(static_cast<char>(value >> 8 & 0xff));
-  out.push_back(static_cast<char>(value & 0xff));
-}
-
-size_t Get16(std::string_view bytes, size_t at) {
-  return static_cast<size_t>(static_cast<uint8_t>(bytes[at])) << 8 | static_cast<uint8_t>(bytes[at + 1]);
-}
-
 }  // namespace
 
 uint16_t SerialCrc(std::string_view bytes) {
@@ -48,7 +40,7 @@ uint16_t SerialCrc(std::string_view bytes) {
 std::string EncodeSerialFrames(std::string_view packet) {
   std::string body;
   body.reserve(kLengthSize + packet.size() + kCrcSize);
-  Put16(body, packet.size() + kCrcSize);
+  Put16(body, static_cast<uint16_t>(packet.size() + kCrcSize));
   body.append(packet);
   Put16(body, SerialCrc(packet));
 

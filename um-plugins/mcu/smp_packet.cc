@@ -5,20 +5,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "um-plugins/mcu/big_endian.h"
 
 namespace tandem::smp {
 namespace {
 
 using nlohmann::json;
-
-void Put16(std::string& out, uint16_t value) {
-  out.push_back(static_cast<char>(value >> 8));
-  out.push_back(static_cast<char>(value & 0xff));
-}
-
-uint16_t Get16(std::string_view bytes, size_t at) {
-  return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 | static_cast<uint8_t>(bytes[at + 1]));
-}
 
 // The library's reader calls itself for each level: depth is checked before it builds anything.
 class DepthCheck : public nlohmann::json_sax<json> {
