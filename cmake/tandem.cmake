@@ -43,8 +43,8 @@ endfunction()
 add_custom_target(in_process_tests)
 
 # tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …] [OPTIMISED]): a GoogleTest program, one CTest case per
-# test. Its own files are compiled without optimisation, in two thirds of the time, unless OPTIMISED says that they
-# compute a lot.
+# test, with sanitizers one for all. Its own files are compiled without optimisation, in two thirds of the time, unless
+# OPTIMISED says that they compute a lot.
 function(tandem_test name)
   cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -59,6 +59,12 @@ function(tandem_test name)
   target_link_libraries(${name} PRIVATE tandem_options GTest::gmock GTest::gtest_main ${ARG_DEPS})
   if(NOT ARG_OPTIMISED)
     target_compile_options(${name} PRIVATE -O0)
+  endif()
+  if(TANDEM_SANITIZE)
+    # Starting a program takes longer than most tests.
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS "${ARG_LABELS}")
+    return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")

@@ -24,7 +24,7 @@
 namespace tandem::fleetsim {
 namespace {
 
-constexpr uint32_t kUnits = 300;
+constexpr uint32_t kFleetUnits = 300;
 // For machines under load.
 constexpr absl::Duration kLongest = absl::Seconds(240);
 
@@ -138,7 +138,7 @@ class FleetSimTest : public testing::Test {
 
   FleetSimOptions Options() const {
     FleetSimOptions options;
-    options.world.units = kUnits;
+    options.world.units = kFleetUnits;
     options.world.attributes["region"] = {{"eu", 2}, {"us", 1}};
     options.world.resend = absl::Seconds(1);
     options.line.url = broker_->url();
@@ -176,11 +176,11 @@ TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
   sim->Run([&] {
     if (absl::Now() - start > kLongest) return true;
     if (good == 0) {
-      if (sim->connected() == kUnits && Registered() == kUnits) good = Roll(Import("r1", "1.0.0"));
+      if (sim->connected() == kFleetUnits && Registered() == kFleetUnits) good = Roll(Import("r1", "1.0.0"));
       return false;
     }
     if (bad == 0) {
-      if (View(good).state() == "complete" && sim->figures().applied == kUnits) bad = Roll(Import("r2", "2.0.0"));
+      if (View(good).state() == "complete" && sim->figures().applied == kFleetUnits) bad = Roll(Import("r2", "2.0.0"));
       return false;
     }
     return View(bad).state() == "aborted" && sim->idle_for() > absl::Seconds(1);
@@ -192,10 +192,10 @@ TEST_F(FleetSimTest, AGoodReleaseReachesAllAndABadOneEndsInTheCanary) {
   const Figures& figures = sim->figures();
   EXPECT_GT(figures.reverted, 0u);
   // The canary only was given it.
-  EXPECT_LT(figures.orders, kUnits + kUnits / 5);
+  EXPECT_LT(figures.orders, kFleetUnits + kFleetUnits / 5);
   EXPECT_EQ(figures.refused, 0u);
   EXPECT_EQ(figures.acknowledged, figures.queued);
-  for (uint32_t i = 0; i < kUnits; ++i) {
+  for (uint32_t i = 0; i < kFleetUnits; ++i) {
     const ReleaseIndex runs = sim->unit(i).memory().runs[0];
     ASSERT_NE(runs, 0);
     EXPECT_EQ(sim->world().catalog.at(runs).document.release_id(), "r1") << i;
@@ -259,13 +259,13 @@ TEST_F(FleetSimTest, ManyUnitsShareFewConnections) {
   int64_t good = 0;
   sim->Run([&] {
     if (absl::Now() - start > kLongest) return true;
-    if (good == 0 && sim->connected() == kUnits && Registered() == kUnits) good = Roll(Import("r1", "1.0.0"));
+    if (good == 0 && sim->connected() == kFleetUnits && Registered() == kFleetUnits) good = Roll(Import("r1", "1.0.0"));
     return good != 0 && View(good).state() == "complete" && sim->idle_for() > absl::Seconds(1);
   });
   ASSERT_NE(good, 0);
   EXPECT_EQ(View(good).state(), "complete") << View(good).DebugString();
   EXPECT_EQ(sim->figures().connects, 3u);
-  EXPECT_EQ(sim->figures().applied, kUnits);
+  EXPECT_EQ(sim->figures().applied, kFleetUnits);
   EXPECT_EQ(sim->figures().acknowledged, sim->figures().queued);
   // All sleep again.
   EXPECT_EQ(sim->figures().awake, 0u);
