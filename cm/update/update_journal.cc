@@ -76,8 +76,11 @@ absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
   if (bytes.ok()) {
     absl::StatusOr<UnitUpdate> before = Parse(*bytes);
     if (!before.ok() && !absl::IsDataLoss(before.status())) return before.status();
-    bytes = before.status();
-    if (before.ok()) loaded.update = *std::move(before);
+    if (before.ok()) {
+      loaded.update = *std::move(before);
+    } else {
+      bytes = before.status();
+    }
   }
   if (absl::IsDataLoss(bytes.status())) {
     loaded.update.phase = Phase::kNeedsService;

@@ -139,7 +139,7 @@ TEST(Damage, TheFirstRecordOfAnUpdateHasNoneBeforeItSoTheUpdateBeginsAnew) {
   ExpectAll(unit, "2.0");
 }
 
-TEST(Damage, WithBothCopiesGoneTheUnitStillEndsAsOne) {
+TEST(Damage, WithBothCopiesGoneTheUnitGoesBackAndNeedsService) {
   UnitUnderTest unit("health: {grace: 1500ms}\n");
   AddThreeUms(unit);
   unit.Start();
@@ -149,7 +149,10 @@ TEST(Damage, WithBothCopiesGoneTheUnitStillEndsAsOne) {
   Damage(unit.folder() + "/cm/update.rec");
   Damage(unit.folder() + "/cm/update.rec.prev");
   unit.StartCm();
-  // The UMs are brought back, and then the update is begun anew.
+  ASSERT_TRUE(unit.WaitForPhase("NeedsService")) << unit.Story();
+  // Nothing tells how far the update was: the UMs go back to what the unit is committed to.
+  ExpectAll(unit, "1.0");
+  unit.Assign(kAllNew);
   ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
   ExpectAll(unit, "2.0");
 }

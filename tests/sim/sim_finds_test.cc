@@ -89,11 +89,12 @@ TEST_F(SimFinds, D3DocumentsDamagedBeforeTheGate) {
 
 // D4: an error text that is no UTF-8 silenced the UM for ever.
 TEST_F(SimFinds, D4ErrorTextIsNoUtf8) {
-  ExpectEnd({.nodes = {kApp, kModel},
-             .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp, kModel})),
-                          {.kind = Kind::kErrorText, .whom = "app", .text = "mod\350le \377\376"},
-                          {.kind = Kind::kFails, .whom = "app", .text = "Start"}}},
-            "reverted");
+  ExpectEnd(
+      {.nodes = {kApp, kModel},
+       .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp, kModel})),
+                    {.kind = Kind::kErrorText, .whom = "app", .lasts = absl::Seconds(20), .text = "mod\350le \377\376"},
+                    {.kind = Kind::kFails, .whom = "app", .text = "Start"}}},
+      "reverted");
 }
 
 // D5: a UM that is gone for good after COMMIT keeps the unit in Committing, and everybody else from what comes next.
