@@ -177,7 +177,7 @@ Trouble MakeTrouble(Dice& dice, const Campaign& campaign) {
 
 }  // namespace
 
-const uint32_t kKnownNow = kKnownMirror | kKnownText | kKnownLate | kKnownGate;
+const uint32_t kKnownNow = kNothingKnown;
 
 Campaign MakeCampaign(uint64_t seed, uint32_t without) {
   Dice dice(seed, without);
