@@ -47,19 +47,22 @@ struct Annotations {
 
 absl::StatusOr<Annotations> ReadAnnotations(const std::string& text) {
   if (text.empty()) return Annotations();
-  if (text.size() > kMaxDesiredBytes) return absl::InvalidArgumentError("annotations are too long");
-  absl::StatusOr<json> object = ParseStrictJson(text);
-  if (!object.ok() || !object->is_object()) return absl::InvalidArgumentError("annotations are not a JSON object");
+  if (text.size() > kMaxDesiredBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("annotations have ", text.size(), " bytes; at most ", kMaxDesiredBytes, " are taken"));
+  }
+  ASSIGN_OR_RETURN(json object, Annotate(ParseStrictJson(text), "annotations"));
+  if (!object.is_object()) return absl::InvalidArgumentError("annotations are not a JSON object");
   Annotations annotations;
-  if (const auto tandem = object->find("tandem"); tandem != object->end()) {
+  if (const auto tandem = object.find("tandem"); tandem != object.end()) {
     if (!tandem->is_object()) return absl::InvalidArgumentError("annotations.tandem is not a JSON object");
     Envelopes& envelopes = annotations.envelopes.emplace();
     ASSIGN_OR_RETURN(envelopes.signed_documents, DesiredFromJson(*tandem));
     envelopes.mirrors = Strings(*tandem, "mirrors");
     envelopes.headers = Strings(*tandem, "headers");
-    object->erase("tandem");
+    object.erase("tandem");
   }
-  if (!object->empty()) annotations.others = object->dump();
+  if (!object.empty()) annotations.others = object.dump();
   return annotations;
 }
 

@@ -173,6 +173,12 @@ void UpdateReporter::QueueReports() {
       retry_after_ = kFirstRetry;
       continue;
     }
+    if (absl::IsInvalidArgument(queued)) {
+      // It would keep all others from the cloud for ever.
+      LogError("a report cannot be sent; it is dropped", {{"error", ToPersonText(queued)}});
+      unqueued_.pop_front();
+      continue;
+    }
     LogError("cannot queue a report; it is tried again",
              {{"error", ToPersonText(queued)}, {"reports", absl::StrCat(unqueued_.size())}});
     // What is newer tells more.

@@ -91,8 +91,9 @@ struct UpdateReporterParts {
   std::function<std::string()> safe_mode;
 };
 
-// Used on the event thread. What cannot be queued, such as on a full disk, is tried again, in its order; what cannot be
-// kept in the history is logged. Neither ever stops an update.
+// Used on the event thread. What cannot be queued, such as on a full disk, is tried again, in its order, while CM runs;
+// after a crash the outcome is told when the cloud sends the assignment again. What cannot be kept in the history is
+// logged. Neither ever stops an update.
 class UpdateReporter {
  public:
   // What the parts refer to must outlive it.

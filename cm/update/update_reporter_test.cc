@@ -92,6 +92,14 @@ TEST_F(UpdateReporterTest, AFullOutboxStopsNothing) {
   EXPECT_THAT(room_.history.events, SizeIs(1));
 }
 
+TEST_F(UpdateReporterTest, WhatCanNeverBeQueuedKeepsNothingElseBack) {
+  room_.cloud.FailQueue(absl::InvalidArgumentError("the payload is no JSON object"));
+  room_.reporter->Report(update_, UpdateReport::kTrial, "");
+  room_.cloud.FailQueue(absl::OkStatus());
+  room_.reporter->Report(update_, UpdateReport::kReverting, "");
+  EXPECT_THAT(room_.Told(), ElementsAre("reverting: "));
+}
+
 TEST_F(UpdateReporterTest, WhatCannotBeQueuedIsQueuedLaterInItsOrder) {
   room_.cloud.FailQueue(absl::InternalError("input/output error"));
   room_.reporter->Report(update_, UpdateReport::kTrial, "");

@@ -40,18 +40,9 @@ absl::StatusOr<nlohmann::json> ParseObject(std::string_view json) {
   return object;
 }
 
-void ParseEnvelope(const std::string& text, nlohmann::ordered_json& object) {
-  object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
-// Where the order of members is not kept anyway.
-void ParseEnvelope(const std::string& text, nlohmann::json& object) {
-  if (absl::StatusOr<nlohmann::json> parsed = ParseStrictJson(text); parsed.ok()) object = *std::move(parsed);
-}
-
 template <typename Json>
 absl::StatusOr<Json> Envelope(const std::string& text, const char* name) {
-  Json object;
-  ParseEnvelope(text, object);
+  Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return absl::InvalidArgumentError(absl::StrCat(name, " is not a DSSE object"));
   return object;
 }
