@@ -37,14 +37,19 @@ function(tandem_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE tandem_options ${ARG_DEPS})
+  add_dependencies(plain_targets ${name})
 endfunction()
 
-# Every test that starts no other program: what a sanitizer sees all of.
+# What the test command runs with sanitizers: each test that starts no other program and computes no campaign.
 add_custom_target(in_process_tests)
+# What it runs without: the programs, the tests that start them, campaigns.
+add_custom_target(plain_targets)
+# What the linter needs beside the sources.
+add_custom_target(generated_sources)
 
 # tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …] [OPTIMISED]): a GoogleTest program, one CTest case per
-# test, with sanitizers one for all. Its own files are compiled without optimisation, in two thirds of the time, unless
-# OPTIMISED says that they compute a lot.
+# test, with sanitizers one for all. Without LABELS it is `in-process`. Its own files are compiled without optimisation,
+# in two thirds of the time, unless OPTIMISED says that they compute a lot.
 function(tandem_test name)
   cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -52,8 +57,10 @@ function(tandem_test name)
   endif()
   add_executable(${name} ${ARG_SRCS})
   if(NOT ARG_LABELS)
-    set(ARG_LABELS unit-in-process)
+    set(ARG_LABELS in-process)
     add_dependencies(in_process_tests ${name})
+  else()
+    add_dependencies(plain_targets ${name})
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE tandem_options GTest::gmock GTest::gtest_main ${ARG_DEPS})

@@ -100,7 +100,8 @@ void Coordinator::Handle(const Event& event) {
     } else {
       scope_.PostAfter(kDurabilityRetry, [this, event, update_id = update_.update_id] {
         if (update_.update_id != update_id) return;
-        if (const std::optional<Event> now = AsOfNow(event, update_, parts_.ums); now.has_value()) Handle(*now);
+        const std::optional<Event> now = AsOfNow(event, update_, parts_.desired, parts_.ums);
+        if (now.has_value()) Handle(*now);
       });
     }
     return Changed();
@@ -219,7 +220,7 @@ void Coordinator::LoadDocuments() {
 void Coordinator::OnUmStatus(const UmInfo& um, bool registered) {
   leftovers_.Look(um, registered);
   if (update_.phase != Phase::kIdle) {
-    Handle(StatusEvent(update_, um, registered));
+    Handle(StatusEvent(update_, parts_.desired, um, registered));
   } else {
     if (registered) window_.SealUms();
     intake_.OnInventory();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cm/trust/unit_policy.h"
+#include "cm/update/committed_versions.h"
 #include "cm/update/machine/events.h"
 #include "cm/update/status_view.h"
 #include "common/crypto/dsse.h"
@@ -388,6 +389,7 @@ absl::Status DesiredIntake::Begin(const StoredDesired& desired, std::vector<Part
     participant.state = StateOf(um.last);
     participant.installing = IsInstalling(um.last);
     participant.runs = RunningOf(um.last, participant.targets);
+    participant.runs_committed = participant.state == UmState::kUpdated && RunsCommitted(parts_.desired, um);
     participant.error = ErrorOf(um.last);
     participant.resend_after = parts_.limits.resend_first;
   }

@@ -6,15 +6,17 @@
 
 #include "cm/um_registry/um_registry.h"
 #include "cm/update/machine/unit_update.h"
+#include "cm/update/records/desired_store.h"
 
 namespace tandem::cm {
 
 // `registered`: it is the first status of the UM's stream.
-Event StatusEvent(const UnitUpdate& update, const UmInfo& um, bool registered);
+Event StatusEvent(const UnitUpdate& update, const DesiredStore& desired, const UmInfo& um, bool registered);
 
 // An event that could not be made durable when it came, as it is now; nullopt: it has passed, and what it was about is
 // measured again.
-std::optional<Event> AsOfNow(const Event& event, const UnitUpdate& update, const UmRegistry& ums);
+std::optional<Event> AsOfNow(const Event& event, const UnitUpdate& update, const DesiredStore& desired,
+                             const UmRegistry& ums);
 
 }  // namespace tandem::cm
 

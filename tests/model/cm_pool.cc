@@ -43,7 +43,7 @@ std::string Encode(const UnitUpdate& u) {
       AddNumber(bytes, number);
     }
     AddFlags(bytes, {p.connected, p.reported, p.installing, p.tells_running, p.staged_other, p.awaits_artifacts,
-                     p.prepare_went_out, p.sources_changed, p.answered, !p.error.empty()});
+                     p.prepare_went_out, p.sources_changed, p.answered, !p.error.empty(), p.runs_committed});
     for (const absl::Duration time : {p.step_elapsed, p.missing_for, p.since_sent, p.resend_after}) {
       AddTime(bytes, time);
     }
@@ -114,8 +114,8 @@ uint32_t CmPool::Add(UnitUpdate update) {
 const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
   uint32_t bits = static_cast<uint32_t>(e.kind) | e.node << 5 | static_cast<uint32_t>(e.state) << 8;
   int shift = 10;
-  for (const bool flag :
-       {e.working, e.registers, e.on_target, e.tells_running, e.staged_other, e.error, e.flag, e.no_time}) {
+  for (const bool flag : {e.working, e.registers, e.on_target, e.tells_running, e.staged_other, e.runs_committed,
+                          e.error, e.flag, e.no_time}) {
     bits |= uint32_t{flag} << shift++;
   }
   const auto [entry, is_new] = steps_.try_emplace(uint64_t{id} << 32 | bits);
@@ -131,6 +131,7 @@ const CmStep& CmPool::Advance(uint32_t id, const CmEvent& e) {
   event.um_runs = e.on_target ? cm::Runs::kTarget : cm::Runs::kOther;
   event.um_tells_running = e.tells_running;
   event.um_staged_other = e.staged_other;
+  event.um_runs_committed = e.runs_committed;
   event.flag = e.flag;
   if (e.error || e.kind == Event::Kind::kAbort || e.kind == Event::Kind::kGateFailed ||
       e.kind == Event::Kind::kNoArtifacts) {

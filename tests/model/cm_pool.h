@@ -25,6 +25,7 @@ struct CmEvent {
   bool on_target = false;
   bool tells_running = false;
   bool staged_other = false;
+  bool runs_committed = false;
   bool error = false;
   bool flag = false;
   // Only for a tick: none at all, to begin with.

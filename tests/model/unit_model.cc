@@ -170,6 +170,7 @@ void UnitModel::UmSteps(const UnitState& state, unsigned i, Out& out) {
       event.on_target = status.version == VersionOf(*p);
       event.tells_running = !config_.ums[i].aos;
       event.staged_other = status.installs != kNoVersion && status.installs != VersionOf(*p);
+      event.runs_committed = status.state == UmState::kUpdated && status.version == state.env.committed;
       event.error = status.error;
       TakeEvent(next, event, status.registers ? kReturns : 0, words, out);
     }
@@ -450,7 +451,9 @@ const char* UnitModel::CheckSend(const UnitState& state, const CmSend& send) con
       }
       return nullptr;
     case UmCommand::kApply:
-      return u.decision == Decision::kCommit ? nullptr : "ApplyUpdate without COMMIT";
+      // One that is left over was told to apply by the update before; by now it may have moved on.
+      if (u.decision == Decision::kCommit || Find(u, config_.ums[send.node].node_id)->runs_committed) return nullptr;
+      return "ApplyUpdate without COMMIT";
     case UmCommand::kRevert:
       // What fell back may be prepared anew.
       if (u.phase == Phase::kCommitting && std::ranges::any_of(u.participants, [&](const Participant& p) {
@@ -560,6 +563,7 @@ void UnitModel::Begin(UnitState& state, const char** broken, std::string* words)
     p.runs = cm::Runs::kOther;
     if (Wire(node) == um::WireState::kFailed) p.state = UmState::kFailed;
     if (Wire(node) == um::WireState::kUpdated) p.state = UmState::kUpdated;
+    p.runs_committed = p.state == UmState::kUpdated && node.Runs() == state.env.committed;
     p.resend_after = limits.resend_first;
     participants.push_back(std::move(p));
   }

@@ -58,7 +58,10 @@ void Checks::OnSend(Um& to, const updatemanager::v2::CMMessages& message) {
     case updatemanager::v2::CMMessages::kStartUpdate:
       return CheckStart(to, decision == kCommit);
     case updatemanager::v2::CMMessages::kApplyUpdate:
-      if (!at_rest && decision != kCommit) unit_.Problem(absl::StrCat("Apply for ", to.name(), " without COMMIT"));
+      // One that is left over applies what an older update has committed.
+      if (!at_rest && decision != kCommit && !committed_.contains(to.RunningVersion())) {
+        unit_.Problem(absl::StrCat("Apply for ", to.name(), " without COMMIT"));
+      }
       return;
     case updatemanager::v2::CMMessages::kRevertUpdate:
       // What fell back may be prepared anew.
@@ -99,6 +102,7 @@ void Checks::OnPhase() {
   if (update.phase != Phase::kCommitting || update.compensating) return;
   const SimAssignment* const assigned = unit_.FindAssignment(update.sequence, update.attempt);
   if (assigned == nullptr) return unit_.Problem("an update of no assignment is committed");
+  committed_.insert(assigned->release.version);
   if (assigned->release.bad_health) unit_.Problem("a release whose signed probe fails is committed");
   const std::map<std::string, std::string> applied = AppliedVersions();
   for (const cm::Participant& participant : update.participants) {

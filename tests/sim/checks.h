@@ -3,6 +3,7 @@
 #define TANDEM_TESTS_SIM_CHECKS_H_
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "absl/time/time.h"
@@ -34,6 +35,8 @@ class Checks {
 
   Unit& unit_;
   absl::Duration looked_at_;
+  // What a left-over UM may be told to apply in a later update.
+  std::set<std::string> committed_;
   // Undecided, and on trial, since then.
   std::map<std::string, absl::Duration> on_trial_since_;
 };

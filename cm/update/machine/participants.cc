@@ -48,6 +48,8 @@ bool IsSettled(const Participant& p) {
   return p.reported ? IsIdle(p) && (untouched || !IsIdleOnUnknown(p)) : untouched;
 }
 
+bool AppliesLate(const Participant& p) { return p.prepares == 0 && p.runs_committed; }
+
 bool IsStartTurn(const UnitUpdate& update, const Participant& participant) {
   for (const Participant& p : update.participants) {
     if (p.node_id == participant.node_id) return true;
@@ -85,6 +87,8 @@ bool IsLeftover(const Participant& p, const Limits& limits) {
 
 bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
   switch (update.phase) {
+    case Phase::kPreparing:
+      return AppliesLate(participant);
     case Phase::kStarting:
       return participant.state != UmState::kUpdated && IsStartTurn(update, participant) &&
              !LacksConditions(update, participant);

@@ -46,6 +46,9 @@ bool IsIdle(const Participant& participant);
 // Is IDLE, and does not say what it runs.
 bool IsIdleOnUnknown(const Participant& participant);
 
+// The update before was closed as applied without it, and this one has not touched it yet.
+bool AppliesLate(const Participant& participant);
+
 // Is out of the update: IDLE on a version that is known, or never touched by it.
 bool IsSettled(const Participant& participant);
 

@@ -47,6 +47,7 @@ void ObserveStatus(Participant& participant, const Event& event) {
   participant.runs = event.um_runs;
   participant.tells_running = event.um_tells_running;
   participant.staged_other = event.um_staged_other;
+  participant.runs_committed = event.um_runs_committed;
   if (event.um_bytes_done > participant.bytes_done) {
     participant.bytes_done = event.um_bytes_done;
     participant.prepares = std::min(participant.prepares, 1U);

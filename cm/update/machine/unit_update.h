@@ -105,6 +105,8 @@ struct Participant {
   bool tells_running = false;
   // It has prepared, or runs on trial, other versions than this update's.
   bool staged_other = false;
+  // Runs, UPDATED, what the unit was committed to before this update.
+  bool runs_committed = false;
   // PrepareUpdate is decided, and not on the stream yet: CM fetches what it names. There is nothing to revert.
   bool awaits_artifacts = false;
   // The last PrepareUpdate was on the stream: a UM that comes back IDLE from it has lost a try.
@@ -225,6 +227,7 @@ struct Event {
   bool um_tells_running = false;
   // What it lists as INSTALLING is not what this update asks of it; false when it lists nothing.
   bool um_staged_other = false;
+  bool um_runs_committed = false;
   // Of its artifacts together.
   uint64_t um_bytes_done = 0;
   // An error, or a reason.

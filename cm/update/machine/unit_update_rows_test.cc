@@ -272,6 +272,32 @@ TEST(Rows, LeftoversOfAnOlderUpdateAreRevertedFirst) {
   }
 }
 
+TEST(Rows, ALeftoverOnWhatTheUnitIsCommittedToAppliesFirst) {
+  for (const Phase phase : {Phase::kPreparing, Phase::kReverting, Phase::kNeedsService}) {
+    UnitUpdate update = In(phase, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated));
+    update.participants[0].installing = true;
+    Participant& late = update.participants[1];
+    late.runs_committed = true;
+    late.prepares = 0;
+    EXPECT_THAT(SentIn(update), testing::ElementsAre("b:ApplyUpdate")) << Name(phase);
+    late.step_elapsed = kLimits.apply + absl::Seconds(1);
+    EXPECT_THAT(SentIn(update), testing::ElementsAre(phase == Phase::kPreparing ? "b:RevertUpdate" : "b:ApplyUpdate"))
+        << Name(phase) << ": the way forward leads over the old version, the way back does not";
+    late.prepares = 1;
+    EXPECT_THAT(SentIn(update), testing::Not(testing::Contains("b:ApplyUpdate"))) << "it is part of this update";
+  }
+}
+
+TEST(Rows, TheApplyBudgetOfALeftoverRunsWhileTheOthersPrepare) {
+  UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated));
+  update.participants[1].runs_committed = true;
+  update.participants[1].prepares = 0;
+  const Event minute{.kind = Event::Kind::kTick, .elapsed = absl::Minutes(1)};
+  update = Advance(update, minute, kLimits).update;
+  EXPECT_EQ(update.participants[1].step_elapsed, absl::Minutes(1));
+  EXPECT_EQ(update.participants[0].step_elapsed, absl::ZeroDuration());
+}
+
 TEST(Rows, WhatAnotherUpdatePreparedOrSwitchedToIsRevertedFirst) {
   for (const UmState state : {UmState::kPrepared, UmState::kUpdated}) {
     UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", state));

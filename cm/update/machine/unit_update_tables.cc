@@ -157,7 +157,7 @@ bool AllReported(const UnitUpdate& u, const Limits&) {
 bool ReplacedAndKnown(const UnitUpdate& u, const Limits& limits) {
   return u.new_assignment_waits && AllOf(u, [&](const Participant& p) {
            const bool gone = !p.connected && p.missing_for > limits.registration;
-           const bool tried_in_vain = p.connected && p.reported && !p.installing && p.sent == UmCommand::kRevert &&
+           const bool tried_in_vain = p.connected && p.reported && !p.installing && p.sent != UmCommand::kNone &&
                                       (p.answered || GaveNoAnswer(p, limits));
            return IsSettled(p) || IsIdle(p) || gone || tried_in_vain;
          });
@@ -430,6 +430,11 @@ constexpr Transition kTransitions[] = {
 // --- command guards ---
 
 bool Untouched(const UnitUpdate&, const Participant& p, const Limits&) { return p.prepares == 0; }
+bool IsLate(const UnitUpdate&, const Participant& p, const Limits&) { return AppliesLate(p); }
+// One that cannot apply may still come forward by way of its old version.
+bool MayApplyLate(const UnitUpdate&, const Participant& p, const Limits& limits) {
+  return AppliesLate(p) && p.step_elapsed <= limits.apply;
+}
 bool Always(const UnitUpdate&, const Participant&, const Limits&) { return true; }
 bool StagedOther(const UnitUpdate&, const Participant& p, const Limits&) { return p.staged_other; }
 bool MayPrepare(const UnitUpdate&, const Participant& p, const Limits& limits) {
@@ -473,6 +478,9 @@ bool StillPreparing(const UnitUpdate& u, const Participant& p, const Limits& lim
 
 // Searched in order for each connected UM; a command is sent again, with back-off, while its row still matches.
 constexpr CommandRule kCommands[] = {
+    {Phase::kPreparing, UmState::kUpdated,
+     "left over from an older update, runs what the unit is committed to, and its apply budget is not spent",
+     MayApplyLate, UmCommand::kApply},
     {Phase::kPreparing, UmState::kPrepared, "left over from an older update", Untouched, UmCommand::kRevert},
     {Phase::kPreparing, UmState::kUpdated, "left over from an older update", Untouched, UmCommand::kRevert},
     {Phase::kPreparing, UmState::kFailed, "left over from an older update", Untouched, UmCommand::kRevert},
@@ -495,6 +503,8 @@ constexpr CommandRule kCommands[] = {
     {Phase::kCommitting, UmState::kIdle, "it runs its old version, and forward attempts are left", ForwardFromIdle,
      UmCommand::kPrepare},
 
+    {Phase::kReverting, UmState::kUpdated, "left over from an older update, and runs what the unit is committed to",
+     IsLate, UmCommand::kApply},
     {Phase::kReverting, UmState::kPrepared, "all UMs after it in start order are IDLE, or gave up", ItsRevertTurn,
      UmCommand::kRevert},
     {Phase::kReverting, UmState::kUpdated, "all UMs after it in start order are IDLE, or gave up", ItsRevertTurn,
@@ -503,6 +513,8 @@ constexpr CommandRule kCommands[] = {
      UmCommand::kRevert},
     {Phase::kReverting, UmState::kIdle, "it still prepares", StillPreparing, UmCommand::kRevert},
 
+    {Phase::kNeedsService, UmState::kUpdated, "left over from an older update, and runs what the unit is committed to",
+     IsLate, UmCommand::kApply},
     {Phase::kNeedsService, UmState::kPrepared, "", Always, UmCommand::kRevert},
     {Phase::kNeedsService, UmState::kUpdated, "", Always, UmCommand::kRevert},
     {Phase::kNeedsService, UmState::kFailed, "", Always, UmCommand::kRevert},
