@@ -98,7 +98,8 @@ enum class RebootCheck {
 };
 
 enum class RevertResult {
-  // What ran before the update runs again.
+  // What ran before the update runs again; or, where the new version was permanent already and cannot be left, that one
+  // does: the update is closed, and Inventory() says what runs, so that CM can send an update of its own back.
   kReverted,
   // It does after Reboot(); Revert() is called again then.
   kNeedsReboot,

@@ -157,7 +157,7 @@ void Coordinator::Finish() {
   parts_.delivery.Forget(update_.update_id);
   window_.Watch();
   documents_.reset();
-  leftovers_.LookAtAll();
+  leftovers_.AnUpdateIsOver();
   PublishReported();
   scope_.Post([this] { intake_.MaybeBegin(); });
 }

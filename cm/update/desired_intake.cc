@@ -287,7 +287,7 @@ absl::StatusOr<std::string> DesiredIntake::ApplyBundle(const std::string& path, 
 
 void DesiredIntake::OnInventory() {
   if (parts_.update.update().phase != Phase::kIdle) return;
-  if (std::string now = InventoryText(parts_.ums); std::exchange(inventory_, now) == now) return;
+  if (InventoryText(parts_.ums) == looked_at_) return;
   TakeWaiting();
   MaybeBegin();
 }
@@ -325,6 +325,7 @@ BeginFacts DesiredIntake::Facts(const absl::StatusOr<StoredDesired>& desired) co
 
 void DesiredIntake::MaybeBegin() {
   if (parts_.update.update().phase != Phase::kIdle) return;
+  looked_at_ = InventoryText(parts_.ums);
   const absl::StatusOr<StoredDesired> desired =
       parts_.desired.has_desired() ? parts_.desired.desired() : absl::FailedPreconditionError("nothing is desired");
   BeginFacts facts = Facts(desired);

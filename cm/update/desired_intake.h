@@ -116,7 +116,7 @@ class DesiredIntake {
   // By the last look.
   Hold held_ = Hold::kNothingDesired;
   Told told_;
-  std::string inventory_;
+  std::string looked_at_;
   // The last refusal, and when it was told.
   std::string refused_;
   absl::Duration refused_at_;

@@ -204,6 +204,21 @@ TEST_F(DesiredIntakeTest, AComponentThatAppearsInALaterStatusUnsticksTheUpdate) 
   EXPECT_THAT(room_.update.begun, SizeIs(1));
 }
 
+TEST_F(DesiredIntakeTest, AComponentThatWasGoneAtTheEndOfAnUpdateUnsticksTheNextOneWhenItIsBack) {
+  BothRun("1.0.0");
+  const umv2::UpdateStatus whole = room_.ums.ums().at("b").last;
+  room_.update.shown.phase = Phase::kReverting;
+  umv2::UpdateStatus empty = whole;
+  empty.clear_components();
+  room_.ums.Status(room_.streams.at("b"), empty);
+  room_.update.shown.phase = Phase::kIdle;
+  intake_.OnDesired(room_.maker.Desired(
+      "unit-1", 7, {room_.maker.MakeRelease("r7", {{.id = "b", .type = "b", .version = "2.0.0"}})}));
+  EXPECT_THAT(intake_.reason(), HasSubstr("no UM owns component b"));
+  room_.ums.Status(room_.streams.at("b"), whole);
+  EXPECT_THAT(room_.update.begun, SizeIs(1)) << "it is as it was before the update, not as it was when it was judged";
+}
+
 TEST_F(DesiredIntakeTest, TheSameAssignmentAgainOnlyTellsAgain) {
   BothRun("1.0.0");
   const DesiredEnvelopes desired = room_.MakeDesired({{"a", "1.0.0"}}, 7);

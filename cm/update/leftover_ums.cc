@@ -8,7 +8,7 @@ namespace tandem::cm {
 namespace {
 
 constexpr absl::Duration kTellAgain = absl::Seconds(10);
-// After that it waits for the next registration.
+// After that it waits for the next registration, or the end of the next update.
 constexpr int kTimes = 5;
 
 }  // namespace
@@ -44,7 +44,8 @@ void LeftoverUms::Look(const UmInfo& um, bool registered) {
   parts_.ums.Send(node_id, message).IgnoreError();
 }
 
-void LeftoverUms::LookAtAll() {
+void LeftoverUms::AnUpdateIsOver() {
+  told_.clear();
   for (const auto& [node_id, um] : parts_.ums.ums()) Look(um, /*registered=*/false);
 }
 

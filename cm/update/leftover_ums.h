@@ -36,14 +36,15 @@ class LeftoverUms {
 
   // A UM reported; `registered`: the first time on its stream.
   void Look(const UmInfo& um, bool registered);
-  void LookAtAll();
+  // What kept a UM may be mended by it: all that are left over are told again.
+  void AnUpdateIsOver();
 
   // Those on their way out of an update that is over: what they run now is not what they will run. One that does not
   // answer is not waited for.
   std::vector<std::string> Unsettled() const;
 
  private:
-  // When it was last told, and how often since it registered.
+  // When it was last told, and how often since it registered, or since the last update.
   struct Told {
     absl::Duration at = -absl::InfiniteDuration();
     int times = 0;

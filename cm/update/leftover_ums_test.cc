@@ -78,6 +78,16 @@ TEST_F(LeftoverUmsTest, IsToldAgainABoundedNumberOfTimesAndAfreshWhenItRegisters
   EXPECT_EQ(commands().size(), 6u);
 }
 
+TEST_F(LeftoverUmsTest, IsToldAfreshWhenTheNextUpdateIsOver) {
+  room_.Report("a", umv2::FAILED, "1");
+  Look(true);
+  room_.Pass(absl::Minutes(10));
+  EXPECT_EQ(commands().size(), 5u);
+  leftovers_.AnUpdateIsOver();
+  room_.Pass(absl::Minutes(10));
+  EXPECT_EQ(commands().size(), 10u);
+}
+
 TEST_F(LeftoverUmsTest, NobodyIsToldOnceAnUpdateRuns) {
   room_.Report("a", umv2::FAILED, "1");
   Look(true);

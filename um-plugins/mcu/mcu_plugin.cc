@@ -251,7 +251,10 @@ absl::StatusOr<um::RevertResult> McuPlugin::Revert(um::Operation& operation) {
       return um::RevertResult::kReverted;
     }
     RETURN_IF_ERROR(Annotate(state.status(), what));
-    if (state->Settled() && (!record.has_target() || state->active.hash != record.target().hash())) {
+    const bool left = !record.has_target() || state->active.hash != record.target().hash();
+    const bool stays = state->Settled() && !left && resets == kMaxRevertResets;
+    if (stays) LogWarning("the new image is confirmed and cannot be left; it stays", {{"component", component_id_}});
+    if (stays || (state->Settled() && left)) {
       *record.mutable_running() = ImageOf(record, state->active);
       Close(record);
       RETURN_IF_ERROR(SaveRecord(record));
@@ -261,7 +264,10 @@ absl::StatusOr<um::RevertResult> McuPlugin::Revert(um::Operation& operation) {
       return absl::FailedPreconditionError(absl::StrCat(
           what, ": the device still runs ", NameOf(ImageOf(record, state->active)), " after ", resets, " resets"));
     }
-    RETURN_IF_ERROR(Annotate(StepBack(record, *state, *device), what));
+    absl::Status back = StepBack(record, *state, *device);
+    // A confirmed image that the device will not leave now, it may leave after a reset.
+    if (absl::IsFailedPrecondition(back) && state->Settled()) back = device->Reset().status();
+    RETURN_IF_ERROR(Annotate(back, what));
   }
 }
 

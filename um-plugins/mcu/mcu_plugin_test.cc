@@ -197,6 +197,21 @@ TEST(McuPluginTest, WhatSomebodyElseHasOnTrialIsLeftAlone) {
   EXPECT_THAT(unit.mcu_.violations(), IsEmpty());
 }
 
+TEST(McuPluginTest, AnImageThatConfirmedItselfAndCannotBeLeftStays) {
+  UnitWithMcu unit;
+  ASSERT_TRUE(unit.plugin_->Prepare({unit.Version2()}, unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+  ASSERT_TRUE(unit.plugin_->CheckAfterReboot(unit.operation_).ok());
+  smp::FakeLine line(unit.mcu_, unit.clock_);
+  smp::SmpClient client(line, unit.clock_, {});
+  ASSERT_TRUE(smp::ConfirmImage(client, HashOfImage(MakeTestImage(UnitWithMcu::kTwo))).ok());
+  unit.mcu_.Flash(1, std::string(64, '\xff'));
+  EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_EQ(unit.Version(), "2.0.0") << "and CM is told so";
+  EXPECT_TRUE(unit.mcu_.RunningConfirmed());
+  EXPECT_EQ(unit.plugin_->Revert(unit.operation_).value(), um::RevertResult::kReverted) << "again";
+}
+
 TEST(McuPluginTest, WithoutItsRecordRevertStillEndsATrial) {
   for (const bool two_slots : {false, true}) {
     UnitWithMcu unit({.two_slots = two_slots});

@@ -373,8 +373,11 @@ absl::StatusOr<um::RevertResult> SlotPlugin::Revert(um::Operation&) {
     return um::RevertResult::kNeedsReboot;
   }
   if (!slots.target().empty() && slots.target() == SlotName(running)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("revert ", options_.component_id, ": slot ", SlotName(running), " is confirmed already"));
+    LogWarning("the slot to leave is confirmed already and stays; an update of its own may take it back",
+               {{"component", options_.component_id}, {"slot", std::string(SlotName(running))}});
+    Close(slots);
+    RETURN_IF_ERROR(SaveSlots(slots));
+    return um::RevertResult::kReverted;
   }
   RETURN_IF_ERROR(dependencies_.boot.CancelTrial());
   if (slots.target().empty()) return um::RevertResult::kReverted;

@@ -521,6 +521,27 @@ TEST(SlotPluginTest, ASystemOnTrialIsNotTakenForApplied) {
   EXPECT_TRUE(absl::IsFailedPrecondition(computer.plugin_->Apply(computer.operation_)));
 }
 
+TEST(SlotPluginTest, WhatIsConfirmedAlreadyStaysAndIsToldToCm) {
+  Computer computer;
+  ASSERT_TRUE(computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_).ok());
+  ASSERT_TRUE(computer.plugin_->Start(computer.operation_).ok());
+  computer.Boot();
+  ASSERT_TRUE(computer.plugin_->CheckAfterReboot(computer.operation_).ok());
+  // Apply() was cut off between the boot record and its own; then CM lost its decision.
+  ASSERT_TRUE(computer.control_.Confirm(boot::Slot::kB).ok());
+  EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
+  EXPECT_EQ(computer.Version(), "2.0");
+  um::Artifact back = computer.NewVersion();
+  back.version = "1.0";
+  back.urls.clear();
+  back.sha256.clear();
+  back.size = 0;
+  ASSERT_TRUE(computer.plugin_->Prepare({back}, computer.operation_).ok()) << "an update of its own goes back";
+  EXPECT_EQ(computer.plugin_->Start(computer.operation_).value(), um::StartResult::kNeedsReboot);
+  computer.Boot();
+  EXPECT_EQ(computer.Version(), "1.0");
+}
+
 TEST(SlotPluginTest, RevertWithoutPrepareHasNothingToDo) {
   Computer computer;
   EXPECT_EQ(computer.plugin_->Revert(computer.operation_).value(), um::RevertResult::kReverted);
