@@ -117,6 +117,10 @@ absl::Status CheckNodes(const ConfigLines& lines, const config::v1::CmConfig& co
     if (!names.insert(node.node_id()).second) {
       return Wrong(lines, key, absl::StrCat("node_id \"", node.node_id(), "\" stands twice in nodes"));
     }
+    for (int j = 0; j < node.components_size(); ++j) {
+      if (!node.components(j).component_type().empty()) continue;
+      return Wrong(lines, absl::StrCat(key, ".components[", j, "]"), "a component has no component_type");
+    }
     others = others || (!node.computer().empty() && node.computer() != kMainComputer);
   }
   if (others && config.um_server().listen().empty()) {

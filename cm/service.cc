@@ -57,8 +57,9 @@ class ComponentSnapshot {
 
 std::vector<ProbeComponent> ProbeComponents(const UmRegistry& registry, const UnitUpdate& update) {
   std::vector<ProbeComponent> components;
+  const Ownership ownership(registry.ums());
   for (const auto& [node_id, um] : registry.ums()) {
-    for (const InstalledVersion& installed : InstalledOf(um.last)) {
+    for (const InstalledVersion& installed : ownership.Of(node_id)) {
       ProbeComponent component{.component_id = installed.component_id,
                                .component_type = installed.component_type,
                                .version = installed.version,

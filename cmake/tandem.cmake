@@ -47,11 +47,11 @@ add_custom_target(plain_targets)
 # What the linter needs beside the sources.
 add_custom_target(generated_sources)
 
-# tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …] [OPTIMISED]): a GoogleTest program, one CTest case per
-# test, with sanitizers one for all. Without LABELS it is `in-process`. Its own files are compiled without optimisation,
-# in two thirds of the time, unless OPTIMISED says that they compute a lot.
+# tandem_test(NAME SRCS … DEPS … [TIMEOUT seconds] [LABELS …] [PROPERTIES of CTest…] [OPTIMISED]): a GoogleTest program,
+# one CTest case per test, with sanitizers one for all. Without LABELS it is `in-process`. Its own files are compiled
+# without optimisation, in two thirds of the time, unless OPTIMISED says that they compute a lot.
 function(tandem_test name)
-  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "SRCS;DEPS;LABELS;PROPERTIES" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
@@ -74,7 +74,7 @@ function(tandem_test name)
     return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}/"
-    PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ${ARG_PROPERTIES})
 endfunction()
 
 # tandem_fuzzer(NAME SRCS … DEPS …): a libFuzzer target under build-fuzz/fuzz/.

@@ -113,8 +113,9 @@ UnitFacts DesiredIntake::FactsOfUnit() const {
                   .installed = {},
                   .installed_is_complete = parts_.ums.AllSeen(),
                   .now = parts_.trust.TrustedNow(parts_.clock.Now())};
+  const Ownership ownership(parts_.ums.ums());
   for (const auto& [node_id, um] : parts_.ums.ums()) {
-    const std::vector<InstalledVersion> installed = InstalledOf(um.last);
+    const std::vector<InstalledVersion> installed = ownership.Of(node_id);
     facts.installed.insert(facts.installed.end(), installed.begin(), installed.end());
   }
   return facts;
@@ -299,10 +300,11 @@ BeginFacts DesiredIntake::Facts(const absl::StatusOr<StoredDesired>& desired) co
                    .release_name = {},
                    .tried = {},
                    .leftovers = parts_.leftovers.Unsettled()};
+  const Ownership ownership(parts_.ums.ums());
   std::vector<PlanUm> ums;
   for (const auto& [node_id, um] : parts_.ums.ums()) {
     if (um.seen) {
-      ums.push_back(ToPlanUm(um));
+      ums.push_back(ToPlanUm(um, ownership));
     } else {
       facts.unseen.push_back(node_id);
     }

@@ -219,6 +219,24 @@ TEST_F(DesiredIntakeTest, AComponentThatWasGoneAtTheEndOfAnUpdateUnsticksTheNext
   EXPECT_THAT(room_.update.begun, SizeIs(1)) << "it is as it was before the update, not as it was when it was judged";
 }
 
+TEST_F(DesiredIntakeTest, AComponentThatTwoClaimIsRefusedWithBothNamesUntilOneLetsGo) {
+  BothRun("1.0.0");
+  const umv2::UpdateStatus own = room_.ums.ums().at("b").last;
+  umv2::UpdateStatus greedy = own;
+  umv2::ComponentStatus& claim = *greedy.add_components();
+  claim.set_component_id("a");
+  claim.set_component_type("a");
+  claim.set_version("2.0.0");
+  claim.set_state(umv2::INSTALLED);
+  room_.ums.Status(room_.streams.at("b"), greedy);
+  intake_.OnDesired(room_.maker.Desired(
+      "unit-1", 7, {room_.maker.MakeRelease("r7", {{.id = "a", .type = "a", .version = "2.0.0"}})}));
+  EXPECT_THAT(intake_.reason(), HasSubstr("component a of type a is disputed: a and b both claim it"));
+  EXPECT_THAT(room_.update.begun, IsEmpty()) << "and is not taken for applied, since b says 2.0.0";
+  room_.ums.Status(room_.streams.at("b"), own);
+  EXPECT_THAT(room_.update.begun, SizeIs(1));
+}
+
 TEST_F(DesiredIntakeTest, TheSameAssignmentAgainOnlyTellsAgain) {
   BothRun("1.0.0");
   const DesiredEnvelopes desired = room_.MakeDesired({{"a", "1.0.0"}}, 7);

@@ -11,6 +11,11 @@
 namespace tandem::cm {
 
 namespace umv2 = updatemanager::v2;
+namespace {
+
+constexpr char kDisputed[] = "disputed";
+
+}  // namespace
 
 std::vector<InstalledVersion> InstalledOf(const umv2::UpdateStatus& status) {
   std::vector<InstalledVersion> installed;
@@ -91,12 +96,13 @@ std::string TroubleOf(const umv2::UpdateStatus& status) {
   return error.empty() && status.working() ? status.activity() : error;
 }
 
-PlanUm ToPlanUm(const UmInfo& um) {
+PlanUm ToPlanUm(const UmInfo& um, const Ownership& ownership) {
   return {.node_id = um.node.node_id(),
           .priority = um.last.priority(),
           .switches_boot = um.node.switches_boot() || um.last.switches_boot(),
           .highest_first = um.node.profile() == config::v1::AOS8,
-          .components = InstalledOf(um.last)};
+          .components = ownership.Of(um.node.node_id()),
+          .disputed = ownership.DisputedBy(um.node.node_id())};
 }
 
 namespace {
@@ -110,14 +116,16 @@ void ViewSlots(const umv2::ComponentStatus& from, local::v1::ComponentStatus& to
 }
 
 // The installed components, each with what the update brings it and how far that is.
-void ViewComponents(const UmInfo& um, const Participant* participant, local::v1::UmStatus& view) {
+void ViewComponents(const UmInfo& um, const Ownership& ownership, const Participant* participant,
+                    local::v1::UmStatus& view) {
   for (const umv2::ComponentStatus& component : um.last.components()) {
     if (component.state() != umv2::INSTALLED) continue;
     local::v1::ComponentStatus& to = *view.add_components();
     to.set_component_id(component.component_id());
     to.set_component_type(component.component_type());
     to.set_version(component.version());
-    to.set_state("installed");
+    to.set_error(ownership.WhyNot(um.node.node_id(), component.component_id(), component.component_type()));
+    to.set_state(to.error().empty() ? "installed" : kDisputed);
     ViewSlots(component, to);
     if (participant == nullptr) continue;
     for (const Target& target : participant->targets) {
@@ -143,6 +151,7 @@ void ViewComponents(const UmInfo& um, const Participant* participant, local::v1:
 }  // namespace
 
 std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& ums, const UnitUpdate& update) {
+  const Ownership ownership(ums);
   std::vector<local::v1::UmStatus> views;
   for (const auto& [node_id, um] : ums) {
     local::v1::UmStatus view;
@@ -157,7 +166,7 @@ std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& um
       view.set_error(ErrorOf(um.last));
       view.set_activity(um.last.activity());
       view.set_unsealed(um.last.unsealed());
-      ViewComponents(um, participant, view);
+      ViewComponents(um, ownership, participant, view);
     }
     views.push_back(std::move(view));
   }
@@ -179,6 +188,7 @@ local::v1::UpdateSummary ViewUpdate(const UnitUpdate& update) {
 }
 
 std::vector<unit::v1::ComponentReport> ReportComponents(const std::map<std::string, UmInfo>& ums) {
+  const Ownership ownership(ums);
   std::vector<unit::v1::ComponentReport> reports;
   for (const auto& [node_id, um] : ums) {
     for (const umv2::ComponentStatus& component : um.last.components()) {
@@ -190,6 +200,13 @@ std::vector<unit::v1::ComponentReport> ReportComponents(const std::map<std::stri
       report.set_version(component.version());
       report.set_state(absl::AsciiStrToLower(umv2::ComponentState_Name(component.state())));
       report.set_error(component.error().message());
+      if (component.state() == umv2::INSTALLED) {
+        const std::string why = ownership.WhyNot(node_id, component.component_id(), component.component_type());
+        if (!why.empty()) {
+          report.set_state(kDisputed);
+          report.set_error(why);
+        }
+      }
       report.set_slot_running(component.slots().running());
       report.set_slot_confirmed(component.slots().confirmed());
       report.set_slot_trial(component.slots().trial());

@@ -10,6 +10,7 @@
 #include "cm/um_registry/um_registry.h"
 #include "cm/update/machine/plan.h"
 #include "cm/update/machine/unit_update.h"
+#include "cm/update/ownership.h"
 #include "tandem/local/v1/local.pb.h"
 #include "tandem/record/v1/record.pb.h"
 #include "tandem/unit/v1/unit.pb.h"
@@ -35,7 +36,7 @@ std::string ErrorOf(const updatemanager::v2::UpdateStatus& status);
 // That error, or what a UM that works is doing, such as asking a mirror again that refuses.
 std::string TroubleOf(const updatemanager::v2::UpdateStatus& status);
 
-PlanUm ToPlanUm(const UmInfo& um);
+PlanUm ToPlanUm(const UmInfo& um, const Ownership& ownership);
 
 std::vector<local::v1::UmStatus> ViewUms(const std::map<std::string, UmInfo>& ums, const UnitUpdate& update);
 local::v1::UpdateSummary ViewUpdate(const UnitUpdate& update);

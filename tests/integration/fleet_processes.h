@@ -22,6 +22,9 @@
 
 namespace tandem {
 
+// For machines under load; on an idle one a rollout takes little more than the score age of each ring.
+inline constexpr absl::Duration kLong = absl::Seconds(200);
+
 struct FleetProcessesOptions {
   int controllers = 1;
   // Else SQLite, for one controller.

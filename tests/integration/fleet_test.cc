@@ -6,9 +6,6 @@
 namespace tandem {
 namespace {
 
-// For machines under load; on an idle one a rollout takes little more than the score age of each ring.
-constexpr absl::Duration kLong = absl::Seconds(200);
-
 // Everybody on r1, which is what a fleet goes back to.
 void Begin(FleetProcesses& fleet, uint64_t units) {
   const uint64_t id = fleet.Roll("r1", {100}).id();

@@ -8,8 +8,6 @@
 namespace tandem {
 namespace {
 
-// For machines under load.
-constexpr absl::Duration kLong = absl::Seconds(200);
 constexpr uint64_t kUnits = 60;
 
 uint64_t Count(FleetProcesses& fleet, uint64_t rollout, const std::string& state) {

@@ -217,4 +217,14 @@ uint32_t CmPool::Restarted(uint32_t id) {
   return restarted_[id] = to;
 }
 
+uint32_t CmPool::RecordLost(uint32_t id) {
+  UnitUpdate update = at(Restarted(id));
+  if (update.phase == Phase::kIdle) return id;
+  update.phase = Phase::kRecovering;
+  update.decision = Decision::kNone;
+  update.phase_elapsed = absl::ZeroDuration();
+  for (Participant& p : update.participants) p.prepares = std::max(p.prepares, 1U);
+  return Add(std::move(update));
+}
+
 }  // namespace tandem::model

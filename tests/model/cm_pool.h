@@ -63,6 +63,8 @@ class CmPool {
   const CmStep& Advance(uint32_t id, const CmEvent& event);
   // What the record gives after CM's restart.
   uint32_t Restarted(uint32_t id);
+  // The same, when only the copy before the newest one can be read.
+  uint32_t RecordLost(uint32_t id);
 
   unsigned NumberOf(const std::string& node_id) const;
   const std::string& NameOf(unsigned node) const { return node_ids_[node]; }

@@ -4,21 +4,23 @@
 //   if (!result.violations.empty()) std::cout << result.violations[0].story;
 //
 // What is real: cm::Advance with its transitions and commands, the table of um/um_state.h, the boot record and policy
-// of bootloader/core. What is modelled, in a few lines each: the coordinator around Advance (um streams, delivery of
-// artifacts, the conditions, what comes after an update), the plugin of a UM (two places for a version, a switch), a
-// peer of Aos 8 (aos_steps.cc), processes, power, and time, which is a tick that may come at any point. Budgets are a
-// few ticks long, and what is beyond them counts as equal; so the space is finite.
+// of bootloader/core, who owns what, the plan and whether it begins. What is modelled, in a few lines each: the
+// coordinator around Advance (um streams, delivery of artifacts, the conditions, what comes after an update), the
+// plugin of a UM (two places for a version, a switch), a peer of Aos 8 (aos_steps.cc), processes, power, and time,
+// which is a tick that may come at any point. Budgets are a few ticks long, and what is beyond them counts as equal; so
+// the space is finite.
 //
 // Searched breadth first, so that the story of a violation is the shortest one. At any point, as long as the budget of
-// faults lasts: CM ends before or after its step is durable; a step cannot be made durable; a UM ends before or after
-// the effect of its job; the power of all is cut; a stream breaks with what is in flight; a message is repeated; a job
-// fails once, or from now on always; a UM never comes back; a boot on trial fails; artifacts cannot be had; the gate
-// fails. And as long as the budget of people lasts: an abort, a newer assignment, conditions that end.
+// faults lasts: CM ends before or after its step is durable; its record is damaged meanwhile; a step cannot be made
+// durable; a UM ends before or after the effect of its job; the power of all is cut; a stream breaks with what is in
+// flight; a message is repeated; a job fails once, or from now on always; a UM never comes back; a boot on trial fails;
+// artifacts cannot be had; the gate fails. And as long as the budget of people lasts: an abort, a newer assignment,
+// conditions that end, a component that a second UM claims.
 //
 // What must hold:
 //   - in every state and step, the invariants of the architecture (properties.cc names them);
 //   - from every state, rest can be reached without people and without further faults: Idle with everybody at rest, or
-//     NeedsService while no assignment waits;
+//     NeedsService, while no assignment waits but one that is refused for a component that two claim;
 //   - no way without people and faults goes round in a circle on which PrepareUpdate or StartUpdate is sent, or any
 //     command without time going by.
 //
@@ -57,6 +59,10 @@ struct ModelConfig {
   int unsafe = 1;
   // A UM may fail from now on, or be gone for good.
   bool habits = true;
+  // The newest copy of CM's record may be damaged; the one before tells who takes part.
+  bool loses_record = false;
+  // The last UM may claim what the first one has, once.
+  bool claims = false;
   // Search ends here; a result that did not see everything says so.
   size_t max_states = 20'000'000;
   // After so many.

@@ -4,6 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cm/update/begin_decision.h"
+#include "cm/update/ownership.h"
+#include "cm/update/status_view.h"
 
 namespace tandem::model {
 
@@ -61,6 +64,7 @@ UnitState UnitModel::Initial() {
   state.env.faults = static_cast<unsigned>(config_.faults);
   state.env.people = static_cast<unsigned>(config_.people);
   state.env.unsafe_left = static_cast<unsigned>(config_.unsafe);
+  state.env.claims_left = config_.claims ? 1 : 0;
   state.env.desired = kFirstRelease;
   for (unsigned i = count_; i < kMostUms; ++i) state.um[i].up = 0;
   state.cm = pool_.Add(UnitUpdate{});
@@ -91,7 +95,7 @@ bool UnitModel::IsQuiet(const UnitState& state) const {
 
 bool UnitModel::IsRest(const UnitState& state) const {
   const Phase phase = Update(state).phase;
-  if (state.env.desired != 0 || !IsQuiet(state)) return false;
+  if ((state.env.desired != 0 && !IsRefused(state)) || !IsQuiet(state)) return false;
   if (phase == Phase::kNeedsService) return true;
   if (phase != Phase::kIdle) return false;
   for (unsigned i = 0; i < count_; ++i) {
@@ -345,7 +349,7 @@ void UnitModel::IdleSteps(const UnitState& state, Out& out) {
             Word(i, tell_ ? absl::StrCat("is in an update that is over: CM sends ", std::string(cm::Name(command)))
                           : std::string()));
   }
-  if (state.env.desired == 0 || !all_known) return;
+  if (state.env.desired == 0 || !all_known || !PlanOf(state).begins) return;
   UnitState next = state;
   const char* broken = nullptr;
   std::string words = tell_ ? absl::StrCat("CM begins the update to ", static_cast<unsigned>(state.env.desired)) : "";
@@ -363,6 +367,16 @@ void UnitModel::PeopleSteps(const UnitState& state, Out& out) {
     next.env.safe = 0;
     --next.env.unsafe_left;
     AddEdge(out, next, kPerson, nullptr, "the conditions end");
+    next = state;
+  }
+  if (state.env.claimed != 0) {
+    next.env.claimed = 0;
+    AddEdge(out, next, kPerson, nullptr, Word(count_ - 1, "lets go of what it claimed"));
+    next = state;
+  } else if (state.env.claims_left != 0) {
+    next.env.claimed = 1;
+    next.env.claims_left = 0;
+    AddEdge(out, next, kPerson, nullptr, Word(count_ - 1, "claims what the first UM has"));
     next = state;
   }
   if (state.env.people == 0 || state.env.cm_up == 0) return;
@@ -390,6 +404,10 @@ void UnitModel::FaultSteps(const UnitState& state, Out& out) {
     UnitState next = spent;
     CrashCm(next);
     AddEdge(out, next, kFault, nullptr, "CM ends");
+    if (config_.loses_record && Update(state).phase != Phase::kIdle) {
+      next.cm = pool_.RecordLost(state.cm);
+      AddEdge(out, next, kFault, nullptr, "CM ends, and the newest copy of its record is damaged");
+    }
   }
   for (unsigned i = 0; i < count_; ++i) {
     const UmNode& node = state.um[i];
@@ -546,26 +564,65 @@ void UnitModel::TakeEvent(const UnitState& state, const CmEvent& event, unsigned
           tell_ ? absl::StrCat(words, "; CM ends when that is durable") : std::string());
 }
 
+const UnitModel::Planned& UnitModel::PlanOf(const UnitState& state) {
+  uint32_t key = state.env.desired | state.env.claimed << 2;
+  for (unsigned i = 0; i < count_; ++i) {
+    key = key << 3 | static_cast<uint32_t>(state.um[i].Runs()) << 1 | (IsGone(state.um[i]) ? 1 : 0);
+  }
+  const auto [entry, is_new] = plans_.try_emplace(key);
+  if (!is_new) return entry->second;
+
+  namespace umv2 = updatemanager::v2;
+  const std::string version = absl::StrCat(static_cast<unsigned>(state.env.desired));
+  std::map<std::string, cm::UmInfo> ums;
+  cm::AcceptedDesired desired;
+  cm::AcceptedRelease& release = desired.releases.emplace_back();
+  const auto claim = [](cm::UmInfo& um, const std::string& component, const std::string& runs) {
+    umv2::ComponentStatus& status = *um.last.add_components();
+    status.set_component_id(component);
+    status.set_component_type(component);
+    status.set_version(runs);
+    status.set_state(umv2::INSTALLED);
+  };
+  for (unsigned i = 0; i < count_; ++i) {
+    const ModelUm& is = config_.ums[i];
+    cm::UmInfo& um = ums[is.node_id];
+    um.node.set_node_id(is.node_id);
+    if (is.aos) um.node.set_profile(config::v1::AOS8);
+    um.last.set_priority(is.priority);
+    um.last.set_switches_boot(is.switches_boot);
+    claim(um, is.node_id, absl::StrCat(state.um[i].Runs()));
+    if (i + 1 == count_ && state.env.claimed != 0) claim(um, config_.ums[0].node_id, version);
+    // Nobody assigns anything to what is gone for good.
+    if (IsGone(state.um[i])) continue;
+    release::v1::ReleaseComponent& component = *release.release.add_components();
+    component.set_component_id(is.node_id);
+    component.set_component_type(is.node_id);
+    component.set_version(version);
+  }
+  const cm::Ownership ownership(ums);
+  std::vector<cm::PlanUm> plan_ums;
+  for (const auto& [node_id, um] : ums) plan_ums.push_back(cm::ToPlanUm(um, ownership));
+  cm::Limits limits;
+  cm::BeginFacts facts;
+  facts.has_desired = true;
+  facts.plan = cm::MakePlan(desired, plan_ums, limits, absl::ZeroDuration());
+  entry->second.begins = cm::DecideBegin(facts).verdict == cm::BeginVerdict::kBegin;
+  if (entry->second.begins) entry->second.participants = facts.plan->participants;
+  return entry->second;
+}
+
 void UnitModel::Begin(UnitState& state, const char** broken, std::string* words) {
   const cm::Limits limits = ModelLimits();
-  std::vector<Participant> participants;
-  for (unsigned i = 0; i < count_; ++i) {
-    const UmNode& node = state.um[i];
-    const ModelUm& um = config_.ums[i];
-    if (IsGone(node) || node.Runs() == state.env.desired) continue;
-    Participant p{.node_id = um.node_id, .priority = um.priority, .switches_boot = um.switches_boot};
-    p.highest_first = um.aos;
-    p.targets.push_back({.component_id = um.node_id,
-                         .component_type = um.node_id,
-                         .version = absl::StrCat(static_cast<unsigned>(state.env.desired)),
-                         .previous_version = absl::StrCat(node.Runs())});
+  std::vector<Participant> participants = PlanOf(state).participants;
+  for (Participant& p : participants) {
+    const UmNode& node = state.um[pool_.NumberOf(p.node_id)];
     p.connected = p.reported = node.Link() == LinkState::kUp;
     p.runs = cm::Runs::kOther;
     if (Wire(node) == um::WireState::kFailed) p.state = UmState::kFailed;
     if (Wire(node) == um::WireState::kUpdated) p.state = UmState::kUpdated;
     p.runs_committed = p.state == UmState::kUpdated && node.Runs() == state.env.committed;
     p.resend_after = limits.resend_first;
-    participants.push_back(std::move(p));
   }
   const unsigned desired = state.env.desired;
   state.env.desired = 0;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,10 @@ struct Surroundings {
   uint32_t committed : 2 = 0;
   // Of what CM calls leftovers, or has given up: the unit may rest on several versions.
   uint32_t mixed_known : 1 = 0;
-  uint32_t spare : 16 = 0;
+  // The last UM claims what the first one has; it may begin to, so often.
+  uint32_t claimed : 1 = 0;
+  uint32_t claims_left : 1 = 0;
+  uint32_t spare : 14 = 0;
 };
 static_assert(sizeof(Surroundings) == 4);
 
@@ -60,10 +64,19 @@ class UnitModel {
   size_t updates() const { return pool_.size(); }
 
  private:
+  struct Planned {
+    bool begins = false;
+    // What the update is made of, with nothing observed yet.
+    std::vector<cm::Participant> participants;
+  };
+
   const cm::UnitUpdate& Update(const UnitState& state) const { return pool_.at(state.cm); }
   bool IsWired(const UmNode& node) const;
   bool LooksIdle(unsigned i, const UmNode& node) const;
   bool IsQuiet(const UnitState& state) const;
+  // What CM decides of the assignment that waits, with everybody at rest.
+  const Planned& PlanOf(const UnitState& state);
+  bool IsRefused(const UnitState& state) const { return state.env.desired != 0 && state.env.claimed != 0; }
 
   // --- what may happen ---
   void UmSteps(const UnitState& state, unsigned i, Out& out);
@@ -91,6 +104,7 @@ class UnitModel {
   const unsigned count_;
   CmPool pool_;
   std::vector<UmBehaviour> behaviours_;
+  std::map<uint32_t, Planned> plans_;
   bool tell_ = false;
 };
 

@@ -32,6 +32,24 @@ Target MakeTarget(const AcceptedRelease& release, const ReleaseComponent& wanted
           .security_version = wanted.security_version()};
 }
 
+// Somebody claims what is wanted, and nobody owns it.
+absl::Status CheckUndisputed(const ReleaseComponent& wanted, const std::vector<PlanUm>& ums) {
+  for (const PlanUm& um : ums) {
+    for (const auto& [claim, why] : um.disputed) {
+      if (!Targets(wanted, claim)) continue;
+      const bool owned = std::ranges::any_of(ums, [&](const PlanUm& other) {
+        return std::ranges::any_of(other.components, [&](const InstalledVersion& own) {
+          return own.component_id == claim.component_id && own.component_type == claim.component_type;
+        });
+      });
+      if (owned) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat("component ", claim.component_id, " of type ", claim.component_type, " is disputed: ", why));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // UMs that start after the first boot switch run against the trial deadline, and so does the gate.
 absl::Status CheckTrialFits(const std::vector<Participant>& participants, const Limits& limits,
                             absl::Duration gate_time) {
@@ -55,11 +73,13 @@ absl::StatusOr<Plan> MakePlan(const AcceptedDesired& desired, const std::vector<
   std::map<std::pair<std::string, std::string>, std::string> wanted_versions;
   for (const AcceptedRelease& release : desired.releases) {
     for (const ReleaseComponent& wanted : release.release.components()) {
+      if (const absl::Status undisputed = CheckUndisputed(wanted, ums); !undisputed.ok()) return undisputed;
       bool owned = false;
       for (const PlanUm& um : ums) {
         for (const InstalledVersion& installed : um.components) {
           if (!Targets(wanted, installed)) continue;
           owned = true;
+          // Its own, so seen once; but several releases may want it.
           const auto [known, is_new] =
               wanted_versions.insert({{installed.component_id, installed.component_type}, wanted.version()});
           if (!is_new && known->second != wanted.version()) {

@@ -3,6 +3,7 @@
 #define TANDEM_CM_UPDATE_MACHINE_PLAN_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,6 +20,8 @@ struct PlanUm {
   bool switches_boot = false;
   bool highest_first = false;
   std::vector<InstalledVersion> components;
+  // What it claims and does not own, with why.
+  std::vector<std::pair<InstalledVersion, std::string>> disputed = {};
 };
 
 struct Plan {
@@ -30,8 +33,9 @@ struct Plan {
 
 // A component of the release without id stands for every component of its type. Components whose installed version is
 // the wanted one take no part.
-// INVALID_ARGUMENT: two releases want different versions of one component. FAILED_PRECONDITION: the UMs that start
-// after a boot switch, with the gate, could not be done within the trial deadline.
+// INVALID_ARGUMENT: two releases want different versions of one component. FAILED_PRECONDITION: a component that nobody
+// owns is claimed; or the UMs that start after a boot switch, with the gate, could not be done within the trial
+// deadline.
 absl::StatusOr<Plan> MakePlan(const AcceptedDesired& desired, const std::vector<PlanUm>& ums, const Limits& limits,
                               absl::Duration gate_time);
 

@@ -70,6 +70,26 @@ TEST(Plan, NamesWhatNobodyOwns) {
   EXPECT_THAT(plan->missing, ElementsAre("any component of type mcu", "component a of type t"));
 }
 
+TEST(Plan, RefusesWhatIsDisputedAndNothingElse) {
+  PlanUm left = Um("left", {{"window", "glass", "1"}});
+  PlanUm right = Um("right", {});
+  for (PlanUm* um : {&left, &right})
+    um->disputed.push_back({{"door", "door-mcu", "1"}, "left and right both claim it"});
+  const auto named = MakePlan(Desired({{"door", "door-mcu", "1"}}), {left, right}, {}, absl::ZeroDuration());
+  EXPECT_EQ(named.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(named.status().message()),
+              HasSubstr("component door of type door-mcu is disputed: left and right both claim it"));
+  EXPECT_FALSE(MakePlan(Desired({{"", "door-mcu", "2"}}), {left, right}, {}, absl::ZeroDuration()).ok()) << "by type";
+  const auto other = MakePlan(Desired({{"window", "glass", "2"}}), {left, right}, {}, absl::ZeroDuration());
+  ASSERT_TRUE(other.ok());
+  EXPECT_THAT(Nodes(*other), ElementsAre("left"));
+  left.components.push_back({"door", "door-mcu", "1"});
+  left.disputed.clear();
+  const auto bound = MakePlan(Desired({{"door", "door-mcu", "2"}}), {left, right}, {}, absl::ZeroDuration());
+  ASSERT_TRUE(bound.ok()) << "the configuration gives it to left";
+  EXPECT_THAT(Nodes(*bound), ElementsAre("left"));
+}
+
 TEST(Plan, IsEmptyWhenEverythingRunsAlready) {
   const auto plan = MakePlan(Desired({{"a", "t", "1"}}), {Um("x", {{"a", "t", "1"}})}, {}, absl::ZeroDuration());
   ASSERT_TRUE(plan.ok());

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 const Limits kLimits;
 
-Participant Um(const std::string& node_id, UmState state, bool on_target = false) {
+Participant UmIn(const std::string& node_id, UmState state, bool on_target = false) {
   Participant p{.node_id = node_id, .prepares = 1, .starts = 1};
   p.targets.push_back({.component_id = node_id, .component_type = node_id, .version = "2", .previous_version = "1"});
   p.connected = true;
@@ -36,7 +36,7 @@ UnitUpdate In(Phase phase, Participant first, Participant second) {
   return update;
 }
 
-UnitUpdate In(Phase phase, UmState state) { return In(phase, Um("a", state), Um("b", state)); }
+UnitUpdate In(Phase phase, UmState state) { return In(phase, UmIn("a", state), UmIn("b", state)); }
 
 template <typename Change>
 UnitUpdate With(UnitUpdate update, Change change) {
@@ -73,8 +73,8 @@ std::vector<Row> Rows() {
   };
   const auto off_target = [](UnitUpdate& u) { u.participants[0].runs = Runs::kOther; };
   const auto compensating = [](UnitUpdate& u) { u.compensating = true; };
-  const UnitUpdate trial = In(P::kTrial, Um("a", S::kUpdated, true), Um("b", S::kUpdated, true));
-  const UnitUpdate committing = With(In(P::kCommitting, Um("a", S::kIdle, true), Um("b", S::kUpdated, true)),
+  const UnitUpdate trial = In(P::kTrial, UmIn("a", S::kUpdated, true), UmIn("b", S::kUpdated, true));
+  const UnitUpdate committing = With(In(P::kCommitting, UmIn("a", S::kIdle, true), UmIn("b", S::kUpdated, true)),
                                      [](UnitUpdate& u) { u.decision = Decision::kCommit; });
   const auto aborted = [](UnitUpdate update) {
     return With(std::move(update), [](UnitUpdate& u) {
@@ -83,17 +83,17 @@ std::vector<Row> Rows() {
     });
   };
   return {
-      {"PreparingWantedGone", With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)), wanted_gone),
+      {"PreparingWantedGone", With(In(P::kPreparing, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)), wanted_gone),
        P::kReverting, kAbort, "enough"},
       {"PreparingFailed", With(In(P::kPreparing, S::kPrepared), fails_b), P::kReverting, kAbort, "b: flash"},
       {"PreparingTooOften",
-       With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)),
+       With(In(P::kPreparing, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)),
             [](UnitUpdate& u) {
               for (Participant& p : u.participants) p.prepares = kLimits.tries_per_um;
             }),
        P::kReverting, kAbort, "lost"},
       {"PreparingBudget",
-       With(In(P::kPreparing, Um("a", S::kPrepared), Um("b", S::kIdle)),
+       With(In(P::kPreparing, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)),
             [](UnitUpdate& u) {
               u.participants[1].installing = true;
               u.phase_elapsed = kLimits.prepare + absl::Seconds(1);
@@ -103,7 +103,7 @@ std::vector<Row> Rows() {
 
       {"ReadyWantedGone", With(In(P::kReady, S::kPrepared), wanted_gone), P::kReverting, kAbort, "enough"},
       {"ReadyFailed", With(In(P::kReady, S::kPrepared), fails_b), P::kReverting, kAbort, "b: flash"},
-      {"ReadyLost", In(P::kReady, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kPreparing},
+      {"ReadyLost", In(P::kReady, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)), P::kPreparing},
       {"ReadyBudget",
        With(In(P::kReady, S::kPrepared), [](UnitUpdate& u) { u.phase_elapsed = kLimits.ready + absl::Seconds(1); }),
        P::kReverting, kAbort, "took longer"},
@@ -112,14 +112,14 @@ std::vector<Row> Rows() {
       {"StartingWantedGone", With(In(P::kStarting, S::kPrepared), wanted_gone), P::kReverting, kAbort, "enough"},
       {"StartingFailed", With(In(P::kStarting, S::kPrepared), fails_b), P::kReverting, kAbort,
        "start failed at b: flash"},
-      {"StartingLeft", In(P::kStarting, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kReverting, kAbort, "b"},
+      {"StartingLeft", In(P::kStarting, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)), P::kReverting, kAbort, "b"},
       {"StartingTooLong",
        With(In(P::kStarting, S::kPrepared),
             [](UnitUpdate& u) { u.participants[0].step_elapsed = kLimits.start + absl::Seconds(1); }),
        P::kReverting, kAbort, "a"},
       {"StartingMissing", With(In(P::kStarting, S::kPrepared), loses_b(kLimits.start + absl::Seconds(1))),
        P::kReverting, kAbort, "no connection from b"},
-      {"StartingOffTarget", With(In(P::kStarting, Um("a", S::kUpdated, true), Um("b", S::kPrepared)), off_target),
+      {"StartingOffTarget", With(In(P::kStarting, UmIn("a", S::kUpdated, true), UmIn("b", S::kPrepared)), off_target),
        P::kReverting, kAbort, "does not run a 2"},
       {"StartingTooOften",
        With(In(P::kStarting, S::kPrepared), [](UnitUpdate& u) { u.participants[0].starts = kLimits.tries_per_um; }),
@@ -131,7 +131,7 @@ std::vector<Row> Rows() {
               u.trial_elapsed = kLimits.trial_deadline + absl::Seconds(1);
             }),
        P::kReverting, kAbort, "trial"},
-      {"StartingDone", In(P::kStarting, Um("a", S::kUpdated, true), Um("b", S::kUpdated, true)), P::kTrial},
+      {"StartingDone", In(P::kStarting, UmIn("a", S::kUpdated, true), UmIn("b", S::kUpdated, true)), P::kTrial},
 
       {"TrialWantedGone", With(trial, wanted_gone), P::kReverting, kAbort, "enough"},
       {"TrialGateFailedCompensating", With(With(trial, wanted_gone), compensating), P::kReverting, kAbort, "enough"},
@@ -165,23 +165,23 @@ std::vector<Row> Rows() {
 
       {"RevertingDone", aborted(In(P::kReverting, S::kIdle)), P::kIdle, kAbort, "first", Outcome::kReverted},
       {"RevertingCompensated",
-       aborted(With(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle, true)), compensating)), P::kIdle,
+       aborted(With(In(P::kReverting, UmIn("a", S::kIdle, true), UmIn("b", S::kIdle, true)), compensating)), P::kIdle,
        kAbort, "first", Outcome::kReverted},
-      {"RevertingMustCompensate", aborted(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle))), P::kPreparing,
-       Decision::kNone, "first"},
-      {"RevertingMixed", aborted(With(In(P::kReverting, Um("a", S::kIdle, true), Um("b", S::kIdle)), compensating)),
+      {"RevertingMustCompensate", aborted(In(P::kReverting, UmIn("a", S::kIdle, true), UmIn("b", S::kIdle))),
+       P::kPreparing, Decision::kNone, "first"},
+      {"RevertingMixed", aborted(With(In(P::kReverting, UmIn("a", S::kIdle, true), UmIn("b", S::kIdle)), compensating)),
        P::kNeedsService, kAbort, "first"},
       {"RevertingGaveUp",
-       aborted(With(In(P::kReverting, Um("a", S::kIdle), Um("b", S::kFailed)),
+       aborted(With(In(P::kReverting, UmIn("a", S::kIdle), UmIn("b", S::kFailed)),
                     [](UnitUpdate& u) { u.participants[1].step_elapsed = kLimits.revert + absl::Seconds(1); })),
        P::kNeedsService, kAbort, "first"},
 
-      {"RecoveringCommitted", In(P::kRecovering, Um("a", S::kIdle, true), Um("b", S::kUpdated, true)), P::kCommitting,
-       kCommit},
-      {"RecoveringAborted", In(P::kRecovering, Um("a", S::kPrepared), Um("b", S::kIdle)), P::kReverting, kAbort,
+      {"RecoveringCommitted", In(P::kRecovering, UmIn("a", S::kIdle, true), UmIn("b", S::kUpdated, true)),
+       P::kCommitting, kCommit},
+      {"RecoveringAborted", In(P::kRecovering, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)), P::kReverting, kAbort,
        "record"},
       {"RecoveringBudget",
-       With(In(P::kRecovering, Um("a", S::kPrepared), Um("b", S::kIdle)),
+       With(In(P::kRecovering, UmIn("a", S::kPrepared), UmIn("b", S::kIdle)),
             [](UnitUpdate& u) {
               u.participants[1].reported = false;
               u.participants[1].connected = false;
@@ -192,10 +192,10 @@ std::vector<Row> Rows() {
       {"NeedsServiceBackAfterAll", aborted(In(P::kNeedsService, S::kIdle)), P::kIdle, kAbort, "first",
        Outcome::kReverted},
       {"NeedsServiceCompensatedAfterAll",
-       aborted(With(In(P::kNeedsService, Um("a", S::kIdle, true), Um("b", S::kIdle, true)), compensating)), P::kIdle,
-       kAbort, "first", Outcome::kReverted},
+       aborted(With(In(P::kNeedsService, UmIn("a", S::kIdle, true), UmIn("b", S::kIdle, true)), compensating)),
+       P::kIdle, kAbort, "first", Outcome::kReverted},
       {"NeedsServiceReplaced",
-       aborted(With(In(P::kNeedsService, Um("a", S::kIdle, true), Um("b", S::kIdle)),
+       aborted(With(In(P::kNeedsService, UmIn("a", S::kIdle, true), UmIn("b", S::kIdle)),
                     [](UnitUpdate& u) { u.new_assignment_waits = true; })),
        P::kIdle, kAbort, "first", Outcome::kNeedsService},
   };
@@ -217,7 +217,7 @@ TEST_P(RowTest, LeadsWhereItsFactsSay) {
 INSTANTIATE_TEST_SUITE_P(Phases, RowTest, testing::ValuesIn(Rows()), [](const auto& test) { return test.param.name; });
 
 TEST(Rows, EveryPhaseStaysWhenNoneHolds) {
-  const UnitUpdate trial = In(Phase::kTrial, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true));
+  const UnitUpdate trial = In(Phase::kTrial, UmIn("a", UmState::kUpdated, true), UmIn("b", UmState::kUpdated, true));
   const auto works = [](UnitUpdate& u) {
     for (Participant& p : u.participants) p.installing = true;
   };
@@ -232,7 +232,7 @@ TEST(Rows, EveryPhaseStaysWhenNoneHolds) {
              u.gate_passed = true;
              u.verify_before_commit = true;
            }),
-      With(In(Phase::kCommitting, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true)),
+      With(In(Phase::kCommitting, UmIn("a", UmState::kUpdated, true), UmIn("b", UmState::kUpdated, true)),
            [](UnitUpdate& u) { u.decision = Decision::kCommit; }),
       With(In(Phase::kReverting, UmState::kFailed), works),
       With(In(Phase::kRecovering, UmState::kPrepared), [](UnitUpdate& u) { u.participants[1].reported = false; }),
@@ -244,13 +244,13 @@ TEST(Rows, EveryPhaseStaysWhenNoneHolds) {
 }
 
 TEST(Rows, ReadinessIsForgottenWithWhatWasPrepared) {
-  UnitUpdate lost = In(Phase::kReady, Um("a", UmState::kPrepared), Um("b", UmState::kIdle));
+  UnitUpdate lost = In(Phase::kReady, UmIn("a", UmState::kPrepared), UmIn("b", UmState::kIdle));
   lost.ready = true;
   EXPECT_FALSE(Advance(lost, Event(), kLimits).update.ready);
 }
 
 TEST(Rows, TheTrialClockRunsFromTheGateOnWhereNothingBoots) {
-  const UnitUpdate done = In(Phase::kStarting, Um("a", UmState::kUpdated, true), Um("b", UmState::kUpdated, true));
+  const UnitUpdate done = In(Phase::kStarting, UmIn("a", UmState::kUpdated, true), UmIn("b", UmState::kUpdated, true));
   EXPECT_TRUE(Advance(done, Event(), kLimits).update.trial_running);
 }
 
@@ -266,7 +266,7 @@ std::vector<std::string> SentIn(const UnitUpdate& update) {
 
 TEST(Rows, LeftoversOfAnOlderUpdateAreRevertedFirst) {
   for (const UmState state : {UmState::kPrepared, UmState::kUpdated, UmState::kFailed}) {
-    UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", state));
+    UnitUpdate update = In(Phase::kPreparing, UmIn("a", UmState::kPrepared), UmIn("b", state));
     update.participants[1].prepares = 0;
     EXPECT_THAT(SentIn(update), testing::ElementsAre("b:RevertUpdate")) << Name(state);
   }
@@ -274,7 +274,7 @@ TEST(Rows, LeftoversOfAnOlderUpdateAreRevertedFirst) {
 
 TEST(Rows, ALeftoverOnWhatTheUnitIsCommittedToAppliesFirst) {
   for (const Phase phase : {Phase::kPreparing, Phase::kReverting, Phase::kNeedsService}) {
-    UnitUpdate update = In(phase, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated));
+    UnitUpdate update = In(phase, UmIn("a", UmState::kPrepared), UmIn("b", UmState::kUpdated));
     update.participants[0].installing = true;
     Participant& late = update.participants[1];
     late.runs_committed = true;
@@ -289,7 +289,7 @@ TEST(Rows, ALeftoverOnWhatTheUnitIsCommittedToAppliesFirst) {
 }
 
 TEST(Rows, TheApplyBudgetOfALeftoverRunsWhileTheOthersPrepare) {
-  UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated));
+  UnitUpdate update = In(Phase::kPreparing, UmIn("a", UmState::kPrepared), UmIn("b", UmState::kUpdated));
   update.participants[1].runs_committed = true;
   update.participants[1].prepares = 0;
   const Event minute{.kind = Event::Kind::kTick, .elapsed = absl::Minutes(1)};
@@ -300,17 +300,17 @@ TEST(Rows, TheApplyBudgetOfALeftoverRunsWhileTheOthersPrepare) {
 
 TEST(Rows, WhatAnotherUpdatePreparedOrSwitchedToIsRevertedFirst) {
   for (const UmState state : {UmState::kPrepared, UmState::kUpdated}) {
-    UnitUpdate update = In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", state));
+    UnitUpdate update = In(Phase::kPreparing, UmIn("a", UmState::kPrepared), UmIn("b", state));
     update.participants[1].staged_other = true;
     EXPECT_THAT(SentIn(update), testing::ElementsAre("b:RevertUpdate")) << Name(state);
   }
-  EXPECT_THAT(SentIn(In(Phase::kPreparing, Um("a", UmState::kPrepared), Um("b", UmState::kUpdated))),
+  EXPECT_THAT(SentIn(In(Phase::kPreparing, UmIn("a", UmState::kPrepared), UmIn("b", UmState::kUpdated))),
               testing::IsEmpty());
 }
 
 TEST(Rows, NeedsServiceOffersRevertToEveryUmThatIsNotAtRest) {
   for (const UmState state : {UmState::kPrepared, UmState::kUpdated, UmState::kFailed}) {
-    EXPECT_THAT(SentIn(In(Phase::kNeedsService, Um("a", state), Um("b", UmState::kIdle))),
+    EXPECT_THAT(SentIn(In(Phase::kNeedsService, UmIn("a", state), UmIn("b", UmState::kIdle))),
                 testing::ElementsAre("a:RevertUpdate"))
         << Name(state);
   }
@@ -318,7 +318,7 @@ TEST(Rows, NeedsServiceOffersRevertToEveryUmThatIsNotAtRest) {
 
 TEST(Rows, AfterCommitAUmThatFellBackIsStartedAgainWhileAttemptsAreLeft) {
   for (const UmState state : {UmState::kFailed, UmState::kPrepared}) {
-    UnitUpdate update = In(Phase::kCommitting, Um("a", UmState::kIdle, true), Um("b", state));
+    UnitUpdate update = In(Phase::kCommitting, UmIn("a", UmState::kIdle, true), UmIn("b", state));
     update.decision = Decision::kCommit;
     update.ready = true;
     update.participants[1].since_sent = absl::Hours(1);
