@@ -1,5 +1,7 @@
 #include "cm/update/begin_decision.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status/status.h"
@@ -17,6 +19,19 @@ std::vector<std::string> Drifted(const Plan& plan) {
     }
   }
   return drifted;
+}
+
+// It was applied, but for these: what is behind now is what was left behind then, and has returned.
+bool OnlyLeftBehind(const BeginFacts& facts) {
+  if (!facts.plan.ok() || facts.plan->participants.empty()) return false;
+  return std::ranges::all_of(facts.plan->participants, [&](const Participant& participant) {
+    return std::ranges::all_of(participant.targets, [&](const Target& target) {
+      return std::ranges::any_of(facts.left_behind, [&](const record::v1::LeftoverComponent& left) {
+        return left.node_id() == participant.node_id && left.component_id() == target.component_id &&
+               left.component_type() == target.component_type && left.version() == target.version;
+      });
+    });
+  });
 }
 
 BeginDecision Rest(Hold hold, std::vector<std::string> who, std::string text) {
@@ -60,7 +75,7 @@ BeginDecision DecideBegin(const BeginFacts& facts) {
     return Wait(Hold::kLeftoverUms, facts.leftovers,
                 absl::StrCat("waits for ", absl::StrJoin(facts.leftovers, ", "), ", still in an update that is over"));
   }
-  if (facts.tried.has_value()) return DecideTried(facts);
+  if (facts.tried.has_value() && !OnlyLeftBehind(facts)) return DecideTried(facts);
   if (!facts.way_back.ok()) return Refuse(Hold::kForbidden, facts.way_back);
   if (!facts.requirements.ok()) {
     if (facts.unseen.empty()) return Refuse(Hold::kForbidden, facts.requirements);

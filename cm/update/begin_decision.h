@@ -50,6 +50,8 @@ struct BeginFacts {
   // Configured UMs that have not reported since CM started.
   std::vector<std::string> unseen;
   bool names_whole_types = false;
+  // What had not applied when an update was closed as applied.
+  std::vector<record::v1::LeftoverComponent> left_behind;
   // Floors and the rule against going back; then the requirements: by what is installed now.
   absl::Status way_back;
   absl::Status requirements;

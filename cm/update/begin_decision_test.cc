@@ -28,6 +28,27 @@ TEST(DecideBegin, BeginsAlsoWhenEverythingRunsAlreadySoThatTheCloudIsTold) {
   EXPECT_EQ(DecideBegin(facts).verdict, BeginVerdict::kBegin);
 }
 
+TEST(DecideBegin, WhatWasLeftBehindIsBroughtForwardWhenItReturns) {
+  BeginFacts facts = Ready();
+  facts.plan->participants[0].targets[0].component_type = "mcu-type";
+  facts.tried = {.outcome = "applied", .reason = ""};
+  record::v1::LeftoverComponent left;
+  left.set_node_id("um");
+  left.set_component_id("mcu");
+  left.set_component_type("mcu-type");
+  left.set_version("2");
+  facts.left_behind = {left};
+  EXPECT_EQ(DecideBegin(facts).verdict, BeginVerdict::kBegin);
+  facts.left_behind[0].set_version("3");
+  EXPECT_EQ(DecideBegin(facts).hold, Hold::kDrifted) << "a part that was replaced meanwhile is not";
+  facts.left_behind[0].set_version("2");
+  facts.left_behind[0].set_node_id("another");
+  EXPECT_EQ(DecideBegin(facts).hold, Hold::kDrifted);
+  facts.left_behind[0].set_node_id("um");
+  facts.tried->outcome = "reverted";
+  EXPECT_EQ(DecideBegin(facts).hold, Hold::kFailedHere) << "it was brought forward in vain, once";
+}
+
 struct HeldCase {
   const char* name;
   void (*change)(BeginFacts& facts);

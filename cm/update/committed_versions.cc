@@ -19,7 +19,16 @@ bool RunsCommitted(const DesiredStore& desired, const UmInfo& um) {
       }
     }
   }
-  return !targets.empty() && RunningOf(um.last, targets) == Runs::kTarget;
+  bool left_over = false;
+  for (const record::v1::LeftoverComponent& left : desired.committed().leftovers()) {
+    if (left.node_id() != um.node.node_id()) continue;
+    left_over = true;
+    targets.push_back(
+        {.component_id = left.component_id(), .component_type = left.component_type(), .version = left.version()});
+  }
+  const Runs runs = RunningOf(um.last, targets);
+  // What was COMMITted there is in it, unless it says otherwise.
+  return !targets.empty() && (runs == Runs::kTarget || (left_over && runs == Runs::kUnknown));
 }
 
 }  // namespace tandem::cm

@@ -7,7 +7,8 @@
 
 namespace tandem::cm {
 
-// As far as the committed releases name the UM's components; false when they name none.
+// As far as the committed releases, and what was left over from older ones, name the UM's components; false when they
+// name none. Of a UPDATED UM that was left over and does not say what it runs: true.
 bool RunsCommitted(const DesiredStore& desired, const UmInfo& um);
 
 }  // namespace tandem::cm

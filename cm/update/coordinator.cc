@@ -88,8 +88,11 @@ void Coordinator::Handle(const Event& event) {
   // A pause outlives the update, so it is known without one.
   if (update_.phase == Phase::kIdle) {
     update_.paused = parts_.desired.paused();
+    uncounted_ = absl::ZeroDuration();
     return;
   }
+  // Time that could not be made durable belongs to the phase before.
+  if (event.kind != Event::Kind::kTick && uncounted_ > absl::ZeroDuration()) Handle(TickEvent(uncounted_));
   const Step step = Advance(update_, event, limits_);
   if (const absl::Status durable = journal_.Save(step, documents()); !durable.ok()) {
     if (durability_error_.empty()) LogError("cannot make the update durable", {{"error", ToPersonText(durable)}});

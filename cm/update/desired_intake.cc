@@ -314,6 +314,8 @@ BeginFacts DesiredIntake::Facts(const absl::StatusOr<StoredDesired>& desired) co
   facts.release_name = NameOf(accepted);
   facts.tried = parts_.desired.FindTried(accepted);
   facts.names_whole_types = NamesWholeTypes(accepted);
+  const auto& left = parts_.desired.committed().leftovers();
+  facts.left_behind.assign(left.begin(), left.end());
   // A UM may have come since it was accepted.
   const UnitFacts unit = FactsOfUnit();
   facts.way_back = CheckFloors(accepted.releases, parts_.trust.record());

@@ -24,7 +24,7 @@ class LeftoverUmsTest : public testing::Test {
         {.digest = PayloadDigest(documents.envelopes.releases[0]),
          .release = room_.maker.ReleaseOf("r7", {{.id = "a", .type = "a", .version = "2"}}),
          .envelope = documents.envelopes.releases[0]});
-    ASSERT_TRUE(room_.desired->SetCommitted(documents).ok());
+    ASSERT_TRUE(room_.desired->SetCommitted(documents, {}).ok());
   }
 
   UpdateRoom room_;
@@ -59,6 +59,25 @@ TEST_F(LeftoverUmsTest, OneThatHasSomethingElseGoesBack) {
   Look(true);
   ASSERT_EQ(commands().size(), 1u);
   EXPECT_TRUE(commands()[0].has_revert_update());
+}
+
+TEST_F(LeftoverUmsTest, OneThatWasLeftOverAndDoesNotSayWhatItRunsApplies) {
+  UnitUpdate update;
+  Participant participant{.node_id = "a"};
+  participant.targets.push_back({.component_id = "a", .component_type = "a", .version = "2"});
+  update.participants = {participant};
+  update.leftovers = {"a"};
+  ASSERT_TRUE(room_.desired->SetLeftovers(update).ok());
+  room_.Report("a", umv2::UPDATED, "2");
+  umv2::UpdateStatus status = room_.ums.ums().at("a").last;
+  status.clear_components();
+  room_.ums.Status(room_.streams.at("a"), status);
+  Look(true);
+  ASSERT_EQ(commands().size(), 1u);
+  EXPECT_TRUE(commands()[0].has_apply_update()) << "COMMIT was decided for it";
+  room_.Report("a", umv2::UPDATED, "3");
+  Look(true);
+  EXPECT_TRUE(commands().back().has_revert_update());
 }
 
 TEST_F(LeftoverUmsTest, OneThatWorksIsNotInterrupted) {

@@ -108,10 +108,13 @@ absl::StatusOr<UpdateJournal::Loaded> UpdateJournal::Load() {
 }
 
 absl::Status UpdateJournal::Save(const Step& step, const StoredDesired* documents) {
+  if (HasFinished(step) && documents == nullptr && step.update.outcome == Outcome::kApplied) {
+    RETURN_IF_ERROR(desired_.SetLeftovers(step.update));
+  }
   if (HasFinished(step) && documents != nullptr) {
     // Idempotent, and before the record says that the update is over.
     if (step.update.outcome == Outcome::kApplied) {
-      RETURN_IF_ERROR(desired_.SetCommitted(*documents));
+      RETURN_IF_ERROR(desired_.SetCommitted(*documents, step.update));
       std::vector<std::string> digests;
       for (const AcceptedRelease& release : documents->accepted.releases) digests.push_back(release.digest);
       RETURN_IF_ERROR(trust_.AddCommitted(digests));

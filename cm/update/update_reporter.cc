@@ -129,10 +129,21 @@ void UpdateReporter::Report(const UnitUpdate& update, UpdateReport report, const
     if (update.phase == Phase::kIdle) {
       SetTime(*summary.mutable_finished_at(), now);
       last_update_ = summary;
+      Tell(SubjectOf(update), report, reason);
+      // Not before the report is queued: by the outcome that is missing here, Recover() tells what was lost with CM.
+      return Queue([this, summary = std::move(summary)] {
+        parts_.history.Record(summary);
+        return absl::OkStatus();
+      });
     }
     parts_.history.Record(summary);
   }
   Tell(SubjectOf(update), report, reason);
+}
+
+void UpdateReporter::Queue(std::function<absl::Status()> report) {
+  unqueued_.push_back(std::move(report));
+  if (!retries_) QueueReports();
 }
 
 void UpdateReporter::Tell(const ReportSubject& subject, UpdateReport report, const std::string& reason) {
@@ -160,8 +171,7 @@ void UpdateReporter::Tell(const ReportSubject& subject, UpdateReport report, con
   feedback.set_state(state);
   feedback.set_reason(reason);
   AddAll(ReportComponents(parts_.ums.ums()), feedback.mutable_components());
-  unqueued_.push_back([this, feedback = std::move(feedback)] { return parts_.cloud->QueueFeedback(feedback); });
-  if (!retries_) QueueReports();
+  Queue([this, feedback = std::move(feedback)] { return parts_.cloud->QueueFeedback(feedback); });
 }
 
 void UpdateReporter::QueueReports() {

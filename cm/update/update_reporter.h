@@ -123,6 +123,7 @@ class UpdateReporter {
   static constexpr absl::Duration kLastRetry = absl::Minutes(1);
   static constexpr size_t kMostUnqueued = 100;
 
+  void Queue(std::function<absl::Status()> report);
   void QueueReports();
 
   const UpdateReporterParts parts_;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "cm/update/status_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/update_room.h"
@@ -112,6 +113,19 @@ TEST_F(UpdateReporterTest, WhatCannotBeQueuedIsQueuedLaterInItsOrder) {
   EXPECT_THAT(room_.cloud.applied, SizeIs(1));
   room_.reporter->Report(update_, UpdateReport::kCommitting, "");
   EXPECT_THAT(room_.Told(), SizeIs(3)) << "at once again";
+}
+
+TEST_F(UpdateReporterTest, AnOutcomeThatWasNotQueuedIsToldAfterARestart) {
+  room_.history.Record(ViewUpdate(update_));
+  update_.phase = Phase::kIdle;
+  update_.outcome = Outcome::kReverted;
+  room_.cloud.FailQueue(absl::ResourceExhaustedError("disk full"));
+  room_.reporter->Report(update_, UpdateReport::kReverted, "gate");
+  EXPECT_EQ(room_.history.updates.at(0).outcome(), Name(Outcome::kNone)) << "nobody was told yet";
+  room_.cloud.FailQueue(absl::OkStatus());
+  room_.Pass(absl::Minutes(1));
+  EXPECT_THAT(room_.Told(), ElementsAre("reverted: gate"));
+  EXPECT_EQ(room_.history.updates.at(0).outcome(), Name(Outcome::kReverted));
 }
 
 }  // namespace

@@ -168,11 +168,20 @@ std::map<std::string, std::string> Checks::AppliedVersions() const {
   return versions;
 }
 
+bool Checks::IsNamedLeftover(const std::string& node_id) const {
+  return std::ranges::any_of(unit_.cloud().told(), [&](const Cloud::Told& told) {
+    return told.state == "applied" && (absl::StrContains(told.reason, absl::StrCat(node_id, " could not apply")) ||
+                                       absl::StrContains(told.reason, absl::StrCat(node_id, " is away")));
+  });
+}
+
 void Checks::CheckVersions(const std::string& word) {
   const std::map<std::string, std::string> expected = AppliedVersions();
   for (const auto& [node_id, um] : unit_.ums()) {
     const std::string runs = um->RunningVersion();
     if (runs == expected.at(um->component())) continue;
+    // It was named, and what would bring it forward is refused since the unit is configured for another hardware.
+    if (word == "refused" && IsNamedLeftover(node_id)) continue;
     unit_.Problem(absl::StrCat("at rest (", word, ") ", node_id, " runs ", runs.empty() ? "nothing whole" : runs,
                                " instead of ", expected.at(um->component())));
   }

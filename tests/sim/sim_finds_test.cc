@@ -98,7 +98,7 @@ TEST_F(SimFinds, D4ErrorTextIsNoUtf8) {
 }
 
 // D5: a UM that is gone for good after COMMIT keeps the unit in Committing, and everybody else from what comes next.
-TEST_F(SimFinds, DISABLED_D5UmIsGoneAfterCommit) {
+TEST_F(SimFinds, D5UmIsGoneAfterCommit) {
   ExpectEnd({.nodes = {kApp, kMcu},
              .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp, kMcu})),
                           {.kind = Kind::kDown, .phase = "Committing", .whom = "mcu", .lasts = absl::Seconds(1000)},

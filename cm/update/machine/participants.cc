@@ -58,9 +58,10 @@ bool IsStartTurn(const UnitUpdate& update, const Participant& participant) {
   return false;
 }
 
-bool IsApplyTurn(const UnitUpdate& update, const Participant& participant) {
-  return participant.switches_boot ||
-         AllOf(update, [](const Participant& p) { return !p.switches_boot || IsCommitted(p); });
+bool IsApplyTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
+  return participant.switches_boot || AllOf(update, [&](const Participant& p) {
+           return !p.switches_boot || IsCommitted(p) || IsLeftover(p, limits);
+         });
 }
 
 bool IsRevertTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits) {
@@ -93,7 +94,9 @@ bool IsWorkingOn(const UnitUpdate& update, const Participant& participant, const
       return participant.state != UmState::kUpdated && IsStartTurn(update, participant) &&
              !LacksConditions(update, participant);
     case Phase::kCommitting:
-      return !IsCommitted(participant);
+      // One that waits for its turn to apply uses up nothing.
+      return !IsCommitted(participant) &&
+             (participant.state != UmState::kUpdated || IsApplyTurn(update, participant, limits));
     case Phase::kReverting:
       return !IsSettled(participant) && IsRevertTurn(update, participant, limits);
     default:

@@ -56,7 +56,7 @@ bool IsSettled(const Participant& participant);
 bool IsStartTurn(const UnitUpdate& update, const Participant& participant);
 
 // It switches a boot, or every UM that does is committed.
-bool IsApplyTurn(const UnitUpdate& update, const Participant& participant);
+bool IsApplyTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits);
 
 // Every UM after it in start order is settled, or has spent its revert budget.
 bool IsRevertTurn(const UnitUpdate& update, const Participant& participant, const Limits& limits);

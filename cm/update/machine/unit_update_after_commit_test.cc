@@ -41,6 +41,17 @@ TEST(UnitUpdate, CommittingClosesWithNamedLeftoversWhenAUmIsGoneOrCannotApply) {
   EXPECT_EQ(unit.update.reason, "config could not apply: no space left; model is away for longer than 5m");
 }
 
+TEST(UnitUpdate, TheOthersApplyWhenTheOneThatSwitchesABootIsGone) {
+  Unit unit = InCommitting();
+  unit.Loses("rootfs");
+  unit.Sent();
+  while (unit.sent.empty() && unit.update.phase == Phase::kCommitting) unit.Passes(absl::Minutes(1));
+  EXPECT_THAT(unit.Sent(), testing::UnorderedElementsAre("config:ApplyUpdate", "model:ApplyUpdate"));
+  for (const char* node : {"config", "model"}) unit.Reports(node, UmState::kIdle, true);
+  EXPECT_EQ(unit.update.phase, Phase::kIdle);
+  EXPECT_THAT(unit.update.leftovers, ElementsAre("rootfs"));
+}
+
 TEST(UnitUpdate, AnApplyThatFailedAtAUmThatIsIdleAllTheSameIsTold) {
   Unit unit = InCommitting();
   unit.Reports("rootfs", UmState::kIdle, true);

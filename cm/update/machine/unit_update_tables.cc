@@ -443,7 +443,7 @@ bool MayPrepare(const UnitUpdate&, const Participant& p, const Limits& limits) {
 bool ItsStartTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) {
   return u.ready && p.starts < limits.tries_per_um && IsStartTurn(u, p);
 }
-bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits&) { return IsApplyTurn(u, p); }
+bool ItsApplyTurn(const UnitUpdate& u, const Participant& p, const Limits& limits) { return IsApplyTurn(u, p, limits); }
 bool ForwardFromIdle(const UnitUpdate&, const Participant& p, const Limits& limits) {
   return p.runs == Runs::kOther && (p.forward_attempts < limits.forward_attempts || p.awaits_artifacts);
 }
@@ -491,7 +491,7 @@ constexpr CommandRule kCommands[] = {
     {Phase::kStarting, UmState::kPrepared, "the conditions hold, and all UMs before it in start order are UPDATED",
      ItsStartTurn, UmCommand::kStart},
 
-    {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied", ItsApplyTurn,
+    {Phase::kCommitting, UmState::kUpdated, "it switches a boot, or all that do have applied, or cannot", ItsApplyTurn,
      UmCommand::kApply},
     {Phase::kCommitting, UmState::kFailed,
      "it was started in vain, attempts for all three are left, and no other UM can be starting", ForwardAnew,

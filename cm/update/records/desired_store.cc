@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cm/trust/unit_policy.h"
+#include "cm/update/machine/participants.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/sha256.h"
 #include "common/log/log.h"
@@ -56,6 +57,32 @@ record::v1::StoredDesired ToRecord(const DesiredEnvelopes& envelopes, const std:
   for (const std::string& key_set : envelopes.key_sets) stored.add_key_sets(key_set);
   stored.set_bundle_path(bundle_path);
   return stored;
+}
+
+using Leftovers = google::protobuf::RepeatedPtrField<record::v1::LeftoverComponent>;
+
+// Whoever took part is where `update` left it, and a release says anew what it names.
+void ReplaceLeftovers(const AcceptedDesired& committed, const UnitUpdate& update, Leftovers& leftovers) {
+  const auto is_over = [&](const record::v1::LeftoverComponent& left) {
+    const InstalledVersion component{left.component_id(), left.component_type(), left.version()};
+    return FindParticipant(update, left.node_id()) != nullptr ||
+           std::ranges::any_of(committed.releases, [&](const AcceptedRelease& release) {
+             return std::ranges::any_of(release.release.components(),
+                                        [&](const auto& named) { return Targets(named, component); });
+           });
+  };
+  leftovers.erase(std::remove_if(leftovers.begin(), leftovers.end(), is_over), leftovers.end());
+  for (const std::string& node_id : update.leftovers) {
+    const Participant* const participant = FindParticipant(update, node_id);
+    if (participant == nullptr) continue;
+    for (const Target& target : participant->targets) {
+      record::v1::LeftoverComponent& left = *leftovers.Add();
+      left.set_node_id(node_id);
+      left.set_component_id(target.component_id);
+      left.set_component_type(target.component_type);
+      left.set_version(target.version);
+    }
+  }
 }
 
 absl::StatusOr<StoredDesired> FromRecord(const record::v1::StoredDesired& record, const std::string& hardware) {
@@ -236,7 +263,7 @@ bool DesiredStore::WasLast(const release::v1::Assignment& assignment) const {
          assignment.attempt() == record_.done_attempt() && PlanesAndDigests(assignment) == done;
 }
 
-absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
+absl::Status DesiredStore::SetCommitted(const StoredDesired& desired, const UnitUpdate& update) {
   record::v1::CommittedRecord next = committed_;
   // Done again after a crash, it must not take the new state for the one before.
   if (!IsCommitted(desired.accepted)) *next.mutable_previous() = committed_.planes();
@@ -262,11 +289,18 @@ absl::Status DesiredStore::SetCommitted(const StoredDesired& desired) {
       if (!fresh) floor->second = std::min(floor->second, component.security_version());
     }
   }
+  ReplaceLeftovers(desired.accepted, update, *next.mutable_leftovers());
   next.set_sealed(false);
   next.set_window_elapsed_ms(0);
   next.set_sequence(desired.accepted.assignment.sequence());
   next.set_attempt(desired.accepted.assignment.attempt());
   next.set_correlation_id(desired.accepted.assignment.correlation_id());
+  return SaveCommitted(next);
+}
+
+absl::Status DesiredStore::SetLeftovers(const UnitUpdate& update) {
+  record::v1::CommittedRecord next = committed_;
+  ReplaceLeftovers({}, update, *next.mutable_leftovers());
   return SaveCommitted(next);
 }
 

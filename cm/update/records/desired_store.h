@@ -66,8 +66,11 @@ class DesiredStore {
   const record::v1::CommittedRecord& committed() const { return committed_; }
   // What of it is for this unit.
   std::vector<AcceptedRelease> CommittedReleases() const;
-  // These releases are what the unit runs now; their security versions become floors at Seal.
-  absl::Status SetCommitted(const StoredDesired& desired);
+  // These releases are what the unit runs now, but for the leftovers of `update`; their security versions become floors
+  // at Seal.
+  absl::Status SetCommitted(const StoredDesired& desired, const UnitUpdate& update);
+  // The same of an update whose documents cannot be read any more: who is left over is known all the same.
+  absl::Status SetLeftovers(const UnitUpdate& update);
   // It brings a security version below one that is committed, but not sealed yet: a rollback.
   bool GoesBehindCommitted(const AcceptedDesired& desired) const;
   // SHA-256 of every artifact of what is committed, and of what was before until that is sealed: a rollback needs them.

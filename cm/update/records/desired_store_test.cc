@@ -91,12 +91,42 @@ TEST_F(DesiredStoreTest, KnowsTheAssignmentOfTheLastUpdate) {
 
 TEST_F(DesiredStoreTest, CommittedReleasesHoldTheirFloorsBackUntilSealed) {
   DesiredStore store = Load();
-  ASSERT_TRUE(store.SetCommitted(MakeDesired("r1", "artifact", 5)).ok());
+  ASSERT_TRUE(store.SetCommitted(MakeDesired("r1", "artifact", 5), {}).ok());
   EXPECT_EQ(store.committed().pending_floor().at("t"), 5u);
   EXPECT_EQ(store.committed().planes(0).release_id(), "r1");
   ASSERT_TRUE(store.SetSealed().ok());
   EXPECT_TRUE(Load().committed().pending_floor().empty());
   EXPECT_TRUE(Load().committed().sealed());
+}
+
+TEST_F(DesiredStoreTest, WhoIsLeftOverIsKeptUntilItTakesPartOrIsNamedAgain) {
+  UnitUpdate update;
+  for (const char* node : {"app", "mcu"}) {
+    Participant participant{.node_id = node};
+    participant.targets.push_back({.component_id = node, .component_type = "u", .version = "2"});
+    update.participants.push_back(participant);
+  }
+  update.leftovers = {"mcu"};
+  DesiredStore store = Load();
+  ASSERT_TRUE(store.SetCommitted(MakeDesired("r1", "artifact"), update).ok());
+  ASSERT_EQ(Load().committed().leftovers_size(), 1);
+  EXPECT_EQ(Load().committed().leftovers(0).node_id(), "mcu");
+  EXPECT_EQ(Load().committed().leftovers(0).version(), "2");
+
+  update.participants.pop_back();
+  update.leftovers = {};
+  ASSERT_TRUE(store.SetCommitted(MakeDesired("r2", "another"), update).ok());
+  EXPECT_EQ(store.committed().leftovers_size(), 1) << "an update without it changes nothing";
+  update.participants[0].node_id = "mcu";
+  ASSERT_TRUE(store.SetLeftovers(update).ok());
+  EXPECT_EQ(store.committed().leftovers_size(), 0) << "it took part, and is not left over again";
+
+  update.leftovers = {"mcu"};
+  update.participants[0].targets[0] = {.component_id = "a", .component_type = "t", .version = "2"};
+  ASSERT_TRUE(store.SetLeftovers(update).ok()) << "the documents need not be there";
+  EXPECT_EQ(store.committed().leftovers_size(), 1);
+  ASSERT_TRUE(store.SetCommitted(MakeDesired("r3", "third"), {}).ok());
+  EXPECT_EQ(store.committed().leftovers_size(), 0) << "the release says what it shall run";
 }
 
 TEST_F(DesiredStoreTest, AFailureIsRememberedWhenOtherReleasesWereTriedSince) {
@@ -122,10 +152,10 @@ TEST_F(DesiredStoreTest, ARollbackWithinTheWindowTakesThePendingFloorBack) {
   DesiredStore store = Load();
   const StoredDesired newer = MakeDesired("r2", "newer", 5);
   const StoredDesired older = MakeDesired("r1", "older", 4);
-  ASSERT_TRUE(store.SetCommitted(newer).ok());
+  ASSERT_TRUE(store.SetCommitted(newer, {}).ok());
   EXPECT_FALSE(store.GoesBehindCommitted(newer.accepted));
   EXPECT_TRUE(store.GoesBehindCommitted(older.accepted));
-  ASSERT_TRUE(store.SetCommitted(older).ok());
+  ASSERT_TRUE(store.SetCommitted(older, {}).ok());
   EXPECT_EQ(store.committed().pending_floor().at("t"), 4u) << "never above what is installed";
 }
 
@@ -144,11 +174,11 @@ TEST_F(DesiredStoreTest, WhatARollbackNeedsIsKeptUntilSealed) {
   EXPECT_TRUE(store.ArtifactsToKeep().empty());
   const std::set<std::string> first = {desired_.accepted.releases[0].release.components(0).sha256()};
   ASSERT_FALSE(first.begin()->empty());
-  ASSERT_TRUE(store.SetCommitted(desired_).ok());
+  ASSERT_TRUE(store.SetCommitted(desired_, {}).ok());
   EXPECT_EQ(store.ArtifactsToKeep(), first);
   StoredDesired next = MakeDesired("r2", "another artifact");
-  ASSERT_TRUE(store.SetCommitted(next).ok());
-  ASSERT_TRUE(store.SetCommitted(next).ok()) << "done again after a crash";
+  ASSERT_TRUE(store.SetCommitted(next, {}).ok());
+  ASSERT_TRUE(store.SetCommitted(next, {}).ok()) << "done again after a crash";
   const std::string second = next.accepted.releases[0].release.components(0).sha256();
   EXPECT_EQ(store.ArtifactsToKeep(), (std::set<std::string>{*first.begin(), second}));
   ASSERT_TRUE(store.SetSealed().ok());
