@@ -602,6 +602,7 @@ const UnitModel::Planned& UnitModel::PlanOf(const UnitState& state) {
   }
   const cm::Ownership ownership(ums);
   std::vector<cm::PlanUm> plan_ums;
+  plan_ums.reserve(ums.size());
   for (const auto& [node_id, um] : ums) plan_ums.push_back(cm::ToPlanUm(um, ownership));
   cm::Limits limits;
   cm::BeginFacts facts;

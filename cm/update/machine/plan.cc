@@ -32,17 +32,19 @@ Target MakeTarget(const AcceptedRelease& release, const ReleaseComponent& wanted
           .security_version = wanted.security_version()};
 }
 
+bool IsOwned(const InstalledVersion& component, const std::vector<PlanUm>& ums) {
+  return std::ranges::any_of(ums, [&](const PlanUm& um) {
+    return std::ranges::any_of(um.components, [&](const InstalledVersion& own) {
+      return own.component_id == component.component_id && own.component_type == component.component_type;
+    });
+  });
+}
+
 // Somebody claims what is wanted, and nobody owns it.
 absl::Status CheckUndisputed(const ReleaseComponent& wanted, const std::vector<PlanUm>& ums) {
   for (const PlanUm& um : ums) {
     for (const auto& [claim, why] : um.disputed) {
-      if (!Targets(wanted, claim)) continue;
-      const bool owned = std::ranges::any_of(ums, [&](const PlanUm& other) {
-        return std::ranges::any_of(other.components, [&](const InstalledVersion& own) {
-          return own.component_id == claim.component_id && own.component_type == claim.component_type;
-        });
-      });
-      if (owned) continue;
+      if (!Targets(wanted, claim) || IsOwned(claim, ums)) continue;
       return absl::FailedPreconditionError(
           absl::StrCat("component ", claim.component_id, " of type ", claim.component_type, " is disputed: ", why));
     }
