@@ -93,7 +93,11 @@ BeginDecision DecideBegin(const BeginFacts& facts) {
                 absl::StrCat("waits for ", absl::StrJoin(facts.unseen, ", "),
                              " to register: the release names every component of a type, and may mean theirs"));
   }
-  return {.verdict = BeginVerdict::kBegin, .hold = Hold::kNothingDesired, .who = {}, .text = ""};
+  return {.verdict = BeginVerdict::kBegin,
+          .hold = Hold::kNothingDesired,
+          .who = {},
+          .text = "",
+          .completes = facts.tried.has_value()};
 }
 
 }  // namespace tandem::cm

@@ -76,6 +76,8 @@ struct BeginDecision {
   std::vector<std::string> who;
   // For people; empty when there is nothing to say.
   std::string text;
+  // It was applied, and begins for those whom it left behind.
+  bool completes = false;
 };
 
 BeginDecision DecideBegin(const BeginFacts& facts);

@@ -39,6 +39,8 @@ TEST(DecideBegin, WhatWasLeftBehindIsBroughtForwardWhenItReturns) {
   left.set_version("2");
   facts.left_behind = {left};
   EXPECT_EQ(DecideBegin(facts).verdict, BeginVerdict::kBegin);
+  EXPECT_TRUE(DecideBegin(facts).completes);
+  EXPECT_FALSE(DecideBegin(Ready()).completes);
   facts.left_behind[0].set_version("3");
   EXPECT_EQ(DecideBegin(facts).hold, Hold::kDrifted) << "a part that was replaced meanwhile is not";
   facts.left_behind[0].set_version("2");

@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cm/trust/unit_policy.h"
-#include "cm/update/committed_versions.h"
 #include "cm/update/machine/events.h"
 #include "cm/update/status_view.h"
+#include "cm/update/um_events.h"
 #include "common/crypto/dsse.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
@@ -341,7 +341,7 @@ void DesiredIntake::MaybeBegin() {
     if (desired.ok()) TellHold(desired->accepted, decision);
     return;
   }
-  const absl::Status begun = Begin(*desired, std::move(facts.plan->participants));
+  const absl::Status begun = Begin(*desired, std::move(facts.plan->participants), decision.completes);
   if (begun.ok()) {
     reason_.clear();
     told_ = {};
@@ -365,7 +365,7 @@ void DesiredIntake::TellHold(const AcceptedDesired& accepted, const BeginDecisio
   parts_.reporter.Tell(subject, refused ? UpdateReport::kRefused : UpdateReport::kWaiting, decision.text);
 }
 
-absl::Status DesiredIntake::Begin(const StoredDesired& desired, std::vector<Participant> participants) {
+absl::Status DesiredIntake::Begin(const StoredDesired& desired, std::vector<Participant> participants, bool completes) {
   const release::v1::Assignment& assignment = desired.accepted.assignment;
   parts_.window.NextUpdateBegins();
   RETURN_IF_ERROR(parts_.desired.SetActive());
@@ -379,27 +379,22 @@ absl::Status DesiredIntake::Begin(const StoredDesired& desired, std::vector<Part
     next.release_ids.push_back(release.release.release_id());
   }
   next.started_at = parts_.clock.Now();
-  next.needs_approval = parts_.config.needs_approval() || assignment.needs_approval();
-  next.verify_before_commit = assignment.commit_on() == release::v1::VERIFIED;
+  // COMMIT was decided for what was left behind: people and the fleet have been asked.
+  next.needs_approval = !completes && (parts_.config.needs_approval() || assignment.needs_approval());
+  next.verify_before_commit = !completes && assignment.commit_on() == release::v1::VERIFIED;
   next.paused = parts_.desired.paused();
   if (participants.empty()) {
     // Everything runs already.
     next.outcome = Outcome::kApplied;
     return parts_.update.Begin({.update = next, .actions = {{Action::Kind::kFinished, "", UmCommand::kNone}}}, desired);
   }
-  for (Participant& participant : participants) {
+  next = cm::Begin(std::move(next), std::move(participants));
+  for (Participant& participant : next.participants) {
     const UmInfo& um = parts_.ums.ums().at(participant.node_id);
-    participant.connected = um.connected;
-    participant.reported = um.connected;
-    participant.state = StateOf(um.last);
-    participant.installing = IsInstalling(um.last);
-    participant.runs = RunningOf(um.last, participant.targets);
-    participant.runs_committed = participant.state == UmState::kUpdated && RunsCommitted(parts_.desired, um);
-    participant.error = ErrorOf(um.last);
+    if (um.connected) ObserveStatus(participant, StatusEvent(next, parts_.desired, um, /*registered=*/true));
     participant.resend_after = parts_.limits.resend_first;
   }
-  return parts_.update.Begin(
-      Advance(cm::Begin(next, std::move(participants)), TickEvent(absl::ZeroDuration()), parts_.limits), desired);
+  return parts_.update.Begin(Advance(next, TickEvent(absl::ZeroDuration()), parts_.limits), desired);
 }
 
 std::string DesiredIntake::reason() const {

@@ -99,7 +99,8 @@ class DesiredIntake {
   void TellHold(const AcceptedDesired& accepted, const BeginDecision& decision);
   BeginFacts Facts(const absl::StatusOr<StoredDesired>& desired) const;
   UnitFacts FactsOfUnit() const;
-  absl::Status Begin(const StoredDesired& desired, std::vector<Participant> participants);
+  // `completes`: an update that was applied, for those whom it left behind.
+  absl::Status Begin(const StoredDesired& desired, std::vector<Participant> participants, bool completes);
   bool WaitsForUms() const;
   // Keeps `incoming` until it can be judged or recorded; `why` is for people.
   void Keep(const Incoming& incoming, const std::string& why);

@@ -237,6 +237,30 @@ TEST_F(DesiredIntakeTest, AComponentThatTwoClaimIsRefusedWithBothNamesUntilOneLe
   EXPECT_THAT(room_.update.begun, SizeIs(1));
 }
 
+TEST_F(DesiredIntakeTest, WhatWasLeftBehindBeginsWithoutAskingAgain) {
+  room_.config.set_needs_approval(true);
+  BothRun("1.0.0");
+  intake_.OnDesired(room_.maker.Desired(
+      "unit-1", 7,
+      {room_.maker.MakeRelease(
+          "r7", {{.id = "a", .type = "a", .version = "2.0.0"}, {.id = "b", .type = "b", .version = "2.0.0"}})}));
+  ASSERT_THAT(room_.update.begun, SizeIs(1));
+  UnitUpdate first = room_.update.begun[0].update;
+  EXPECT_TRUE(first.needs_approval);
+  first.leftovers = {"b"};
+  const auto documents = room_.desired->desired();
+  ASSERT_TRUE(documents.ok());
+  ASSERT_TRUE(room_.desired->SetCommitted(*documents, first).ok());
+  ASSERT_TRUE(room_.desired->SetDone(documents->accepted, "applied", "b is away").ok());
+  room_.update.shown = UnitUpdate();
+  room_.Report("a", umv2::IDLE, "2.0.0");
+  ASSERT_THAT(room_.update.begun, SizeIs(2));
+  const UnitUpdate& second = room_.update.begun[1].update;
+  ASSERT_THAT(second.participants, SizeIs(1));
+  EXPECT_EQ(second.participants[0].node_id, "b");
+  EXPECT_FALSE(second.needs_approval);
+}
+
 TEST_F(DesiredIntakeTest, TheSameAssignmentAgainOnlyTellsAgain) {
   BothRun("1.0.0");
   const DesiredEnvelopes desired = room_.MakeDesired({{"a", "1.0.0"}}, 7);

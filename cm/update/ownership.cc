@@ -1,6 +1,7 @@
 #include "cm/update/ownership.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -19,52 +20,69 @@ bool Binds(const config::v1::Node& node, const InstalledVersion& claim) {
 }  // namespace
 
 Ownership::Ownership(const std::map<std::string, UmInfo>& ums) {
+  // Those whose entry in `nodes` lists components; mostly none.
+  std::vector<const config::v1::Node*> bound_nodes;
   for (const auto& [node_id, um] : ums) {
-    std::vector<InstalledVersion>& claims = claims_[node_id] = InstalledOf(um.last);
-    is_bound_[node_id] = !um.node.components().empty();
-    for (const InstalledVersion& claim : claims) {
-      const Component component{claim.component_id, claim.component_type};
-      claimants_[component].push_back(node_id);
-      if (bound_.contains(component)) continue;
-      for (const auto& [other_id, other] : ums) {
-        if (Binds(other.node, claim)) bound_[component].push_back(other_id);
+    if (!um.node.components().empty()) bound_nodes.push_back(&um.node);
+  }
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> claimants;
+  for (const auto& [node_id, um] : ums) {
+    for (InstalledVersion& installed : InstalledOf(um.last)) {
+      std::set<std::string> owners;
+      for (const config::v1::Node* const node : bound_nodes) {
+        if (Binds(*node, installed)) owners.insert(node->node_id());
       }
+      std::string why_not;
+      if (!owners.empty() && !owners.contains(node_id)) {
+        why_not = absl::StrCat("it belongs to ", absl::StrJoin(owners, " or "), " by nodes[].components");
+      } else if (owners.empty() && !um.node.components().empty()) {
+        why_not = "it is not among the node's nodes[].components";
+      } else {
+        // A claim that the configuration rules out takes nothing from anybody.
+        claimants[{installed.component_id, installed.component_type}].push_back(node_id);
+      }
+      claims_[node_id].push_back({.installed = std::move(installed), .why_not = std::move(why_not)});
+    }
+  }
+  for (auto& [node_id, claims] : claims_) {
+    for (Claim& claim : claims) {
+      if (!claim.why_not.empty()) continue;
+      const auto& who = claimants.at({claim.installed.component_id, claim.installed.component_type});
+      if (who.size() < 2) continue;
+      claim.why_not = absl::StrCat(absl::StrJoin(who, " and "), who.size() == 2 ? " both" : " all",
+                                   " claim it; give it another id, or bind it with nodes[].components");
     }
   }
 }
 
 std::string Ownership::WhyNot(const std::string& node_id, const std::string& component_id,
                               const std::string& component_type) const {
-  const Component component{component_id, component_type};
-  const auto bound = bound_.find(component);
-  const bool anybody_bound = bound != bound_.end();
-  if (anybody_bound && std::ranges::find(bound->second, node_id) == bound->second.end()) {
-    return absl::StrCat("it belongs to ", absl::StrJoin(bound->second, " or "), " by nodes[].components");
+  const auto claims = claims_.find(node_id);
+  if (claims == claims_.end()) return "";
+  for (const Claim& claim : claims->second) {
+    if (claim.installed.component_id == component_id && claim.installed.component_type == component_type) {
+      return claim.why_not;
+    }
   }
-  if (!anybody_bound && is_bound_.at(node_id)) return "it is not among the node's nodes[].components";
-  std::vector<std::string> claimants = claimants_.at(component);
-  // A claim that the configuration rules out takes nothing from anybody.
-  std::erase_if(claimants, [&](const std::string& other) {
-    return anybody_bound ? std::ranges::find(bound->second, other) == bound->second.end() : is_bound_.at(other);
-  });
-  if (claimants.size() < 2) return "";
-  return absl::StrCat(absl::StrJoin(claimants, " and "), claimants.size() == 2 ? " both" : " all",
-                      " claim it; give it another id, or bind it with nodes[].components");
+  return "";
 }
 
 std::vector<InstalledVersion> Ownership::Of(const std::string& node_id) const {
   std::vector<InstalledVersion> own;
-  for (const InstalledVersion& claim : claims_.at(node_id)) {
-    if (WhyNot(node_id, claim.component_id, claim.component_type).empty()) own.push_back(claim);
+  const auto claims = claims_.find(node_id);
+  if (claims == claims_.end()) return own;
+  for (const Claim& claim : claims->second) {
+    if (claim.why_not.empty()) own.push_back(claim.installed);
   }
   return own;
 }
 
 std::vector<std::pair<InstalledVersion, std::string>> Ownership::DisputedBy(const std::string& node_id) const {
   std::vector<std::pair<InstalledVersion, std::string>> disputed;
-  for (const InstalledVersion& claim : claims_.at(node_id)) {
-    std::string why = WhyNot(node_id, claim.component_id, claim.component_type);
-    if (!why.empty()) disputed.emplace_back(claim, std::move(why));
+  const auto claims = claims_.find(node_id);
+  if (claims == claims_.end()) return disputed;
+  for (const Claim& claim : claims->second) {
+    if (!claim.why_not.empty()) disputed.emplace_back(claim.installed, claim.why_not);
   }
   return disputed;
 }

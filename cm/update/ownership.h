@@ -24,20 +24,18 @@ class Ownership {
   std::vector<InstalledVersion> Of(const std::string& node_id) const;
   // What it claims and does not own, with why: "left and right both claim it; …".
   std::vector<std::pair<InstalledVersion, std::string>> DisputedBy(const std::string& node_id) const;
-  // Why what it claims is not its own; empty when it is.
+  // Why what it claims is not its own; empty when it is, or when it claims no such thing.
   std::string WhyNot(const std::string& node_id, const std::string& component_id,
                      const std::string& component_type) const;
 
  private:
-  // component_id and component_type.
-  using Component = std::pair<std::string, std::string>;
+  struct Claim {
+    InstalledVersion installed;
+    // Empty: it owns it.
+    std::string why_not;
+  };
 
-  std::map<std::string, std::vector<InstalledVersion>> claims_;
-  // Of each component, who claims it, and whom the configuration binds it to.
-  std::map<Component, std::vector<std::string>> claimants_;
-  std::map<Component, std::vector<std::string>> bound_;
-  // UMs that may claim nothing but what they are bound to.
-  std::map<std::string, bool> is_bound_;
+  std::map<std::string, std::vector<Claim>> claims_;
 };
 
 }  // namespace tandem::cm

@@ -66,6 +66,22 @@ TEST(Ownership, WhatTwoClaimIsNobodysAndSaysSoAtBoth) {
   EXPECT_EQ(reports[2].state(), "installed");
 }
 
+TEST(Ownership, ThreeThatClaimOneAreAllNamed) {
+  Ums ums;
+  for (const char* node : {"a", "b", "c"}) Claim(ums, node, "door", "door");
+  EXPECT_THAT(Ownership(ums).WhyNot("c", "door", "door"), HasSubstr("a and b and c all claim it"));
+}
+
+TEST(Ownership, TwoThatTheConfigurationBindsToOneComponentDisputeIt) {
+  Ums ums;
+  for (const char* node : {"left", "right"}) {
+    Claim(ums, node, "door", "door");
+    Bind(ums, node, "door", "door");
+  }
+  EXPECT_THAT(Owned(ums, "left"), IsEmpty());
+  EXPECT_THAT(Owned(ums, "right"), IsEmpty());
+}
+
 TEST(Ownership, OneIdOfTwoTypesIsTwoComponents) {
   Ums ums;
   Claim(ums, "left", "main", "door");

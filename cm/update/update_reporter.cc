@@ -205,9 +205,13 @@ void UpdateReporter::Recover(UnitUpdate& update) {
   if (!newest.ok() || newest->empty()) return;
   if (newest->front().outcome() != Name(Outcome::kNone)) return SetLastUpdate(newest->front());
   if (update.phase != Phase::kIdle || newest->front().update_id() != update.update_id) return;
-  update.outcome = ParseOutcome(parts_.desired.outcome()).value_or(Outcome::kNone);
+  // Older software did not write it there.
+  if (update.outcome == Outcome::kNone) {
+    update.outcome = ParseOutcome(parts_.desired.outcome()).value_or(Outcome::kNone);
+    update.reason = parts_.desired.reason();
+  }
   if (const std::optional<UpdateReport> report = ReportOf(update.outcome); report.has_value()) {
-    Report(update, *report, parts_.desired.reason());
+    Report(update, *report, update.reason);
   }
 }
 

@@ -115,6 +115,17 @@ TEST_F(UpdateReporterTest, WhatCannotBeQueuedIsQueuedLaterInItsOrder) {
   EXPECT_THAT(room_.Told(), SizeIs(3)) << "at once again";
 }
 
+TEST_F(UpdateReporterTest, WhatTheHistoryDoesNotKnowTheEndOfIsToldAfterARestart) {
+  room_.history.Record(ViewUpdate(update_));
+  update_.phase = Phase::kIdle;
+  update_.outcome = Outcome::kApplied;
+  update_.reason = "mcu is away";
+  room_.reporter->Recover(update_);
+  EXPECT_THAT(room_.Told(), ElementsAre("applied: mcu is away"));
+  room_.reporter->Recover(update_);
+  EXPECT_THAT(room_.Told(), SizeIs(1)) << "once";
+}
+
 TEST_F(UpdateReporterTest, AnOutcomeThatWasNotQueuedIsToldAfterARestart) {
   room_.history.Record(ViewUpdate(update_));
   update_.phase = Phase::kIdle;

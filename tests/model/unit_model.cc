@@ -4,9 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cm/update/begin_decision.h"
-#include "cm/update/ownership.h"
-#include "cm/update/status_view.h"
 
 namespace tandem::model {
 
@@ -51,7 +48,7 @@ bool IsCommandWaiting(const UmNode& node) { return node.down_first != 0; }
 }  // namespace
 
 UnitModel::UnitModel(const ModelConfig& config)
-    : config_(config), count_(static_cast<unsigned>(config.ums.size())), pool_(NodeIds(config)) {
+    : config_(config), count_(static_cast<unsigned>(config.ums.size())), pool_(NodeIds(config)), planner_(config.ums) {
   for (const ModelUm& um : config.ums) behaviours_.emplace_back(um);
 }
 
@@ -564,53 +561,14 @@ void UnitModel::TakeEvent(const UnitState& state, const CmEvent& event, unsigned
           tell_ ? absl::StrCat(words, "; CM ends when that is durable") : std::string());
 }
 
-const UnitModel::Planned& UnitModel::PlanOf(const UnitState& state) {
-  uint32_t key = state.env.desired | state.env.claimed << 2;
+const Planned& UnitModel::PlanOf(const UnitState& state) {
+  std::vector<unsigned> runs;
+  std::vector<bool> gone;
   for (unsigned i = 0; i < count_; ++i) {
-    key = key << 3 | static_cast<uint32_t>(state.um[i].Runs()) << 1 | (IsGone(state.um[i]) ? 1 : 0);
+    runs.push_back(state.um[i].Runs());
+    gone.push_back(IsGone(state.um[i]));
   }
-  const auto [entry, is_new] = plans_.try_emplace(key);
-  if (!is_new) return entry->second;
-
-  namespace umv2 = updatemanager::v2;
-  const std::string version = absl::StrCat(static_cast<unsigned>(state.env.desired));
-  std::map<std::string, cm::UmInfo> ums;
-  cm::AcceptedDesired desired;
-  cm::AcceptedRelease& release = desired.releases.emplace_back();
-  const auto claim = [](cm::UmInfo& um, const std::string& component, const std::string& runs) {
-    umv2::ComponentStatus& status = *um.last.add_components();
-    status.set_component_id(component);
-    status.set_component_type(component);
-    status.set_version(runs);
-    status.set_state(umv2::INSTALLED);
-  };
-  for (unsigned i = 0; i < count_; ++i) {
-    const ModelUm& is = config_.ums[i];
-    cm::UmInfo& um = ums[is.node_id];
-    um.node.set_node_id(is.node_id);
-    if (is.aos) um.node.set_profile(config::v1::AOS8);
-    um.last.set_priority(is.priority);
-    um.last.set_switches_boot(is.switches_boot);
-    claim(um, is.node_id, absl::StrCat(state.um[i].Runs()));
-    if (i + 1 == count_ && state.env.claimed != 0) claim(um, config_.ums[0].node_id, version);
-    // Nobody assigns anything to what is gone for good.
-    if (IsGone(state.um[i])) continue;
-    release::v1::ReleaseComponent& component = *release.release.add_components();
-    component.set_component_id(is.node_id);
-    component.set_component_type(is.node_id);
-    component.set_version(version);
-  }
-  const cm::Ownership ownership(ums);
-  std::vector<cm::PlanUm> plan_ums;
-  plan_ums.reserve(ums.size());
-  for (const auto& [node_id, um] : ums) plan_ums.push_back(cm::ToPlanUm(um, ownership));
-  cm::Limits limits;
-  cm::BeginFacts facts;
-  facts.has_desired = true;
-  facts.plan = cm::MakePlan(desired, plan_ums, limits, absl::ZeroDuration());
-  entry->second.begins = cm::DecideBegin(facts).verdict == cm::BeginVerdict::kBegin;
-  if (entry->second.begins) entry->second.participants = facts.plan->participants;
-  return entry->second;
+  return planner_.PlanOf({.desired = state.env.desired, .claimed = state.env.claimed != 0, .runs = runs, .gone = gone});
 }
 
 void UnitModel::Begin(UnitState& state, const char** broken, std::string* words) {

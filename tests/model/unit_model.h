@@ -4,13 +4,13 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "tests/model/cm_pool.h"
 #include "tests/model/explorer.h"
 #include "tests/model/model_check.h"
+#include "tests/model/planner.h"
 #include "tests/model/um_node.h"
 
 namespace tandem::model {
@@ -64,12 +64,6 @@ class UnitModel {
   size_t updates() const { return pool_.size(); }
 
  private:
-  struct Planned {
-    bool begins = false;
-    // What the update is made of, with nothing observed yet.
-    std::vector<cm::Participant> participants;
-  };
-
   const cm::UnitUpdate& Update(const UnitState& state) const { return pool_.at(state.cm); }
   bool IsWired(const UmNode& node) const;
   bool LooksIdle(unsigned i, const UmNode& node) const;
@@ -104,7 +98,7 @@ class UnitModel {
   const unsigned count_;
   CmPool pool_;
   std::vector<UmBehaviour> behaviours_;
-  std::map<uint32_t, Planned> plans_;
+  Planner planner_;
   bool tell_ = false;
 };
 

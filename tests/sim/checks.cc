@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/version/version.h"
+#include "tests/sim/documents.h"
 #include "tests/sim/unit.h"
 
 namespace tandem::sim {
@@ -168,11 +169,10 @@ std::map<std::string, std::string> Checks::AppliedVersions() const {
   return versions;
 }
 
-bool Checks::IsNamedLeftover(const std::string& node_id) const {
-  return std::ranges::any_of(unit_.cloud().told(), [&](const Cloud::Told& told) {
-    return told.state == "applied" && (absl::StrContains(told.reason, absl::StrCat(node_id, " could not apply")) ||
-                                       absl::StrContains(told.reason, absl::StrCat(node_id, " is away")));
-  });
+bool Checks::IsLeftover(const std::string& node_id) const {
+  const auto committed = unit_.cm().DurableCommitted();
+  return committed.has_value() &&
+         std::ranges::any_of(committed->leftovers(), [&](const auto& left) { return left.node_id() == node_id; });
 }
 
 void Checks::CheckVersions(const std::string& word) {
@@ -180,8 +180,8 @@ void Checks::CheckVersions(const std::string& word) {
   for (const auto& [node_id, um] : unit_.ums()) {
     const std::string runs = um->RunningVersion();
     if (runs == expected.at(um->component())) continue;
-    // It was named, and what would bring it forward is refused since the unit is configured for another hardware.
-    if (word == "refused" && IsNamedLeftover(node_id)) continue;
+    // What would bring it forward is refused since the unit is configured for another hardware.
+    if (word == "refused" && unit_.cm().config().hardware() != kUnitHardware && IsLeftover(node_id)) continue;
     unit_.Problem(absl::StrCat("at rest (", word, ") ", node_id, " runs ", runs.empty() ? "nothing whole" : runs,
                                " instead of ", expected.at(um->component())));
   }

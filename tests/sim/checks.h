@@ -30,7 +30,7 @@ class Checks {
   void CheckStart(Um& to, bool committed);
   void CheckTrialTime();
   void CheckVersions(const std::string& word);
-  bool IsNamedLeftover(const std::string& node_id) const;
+  bool IsLeftover(const std::string& node_id) const;
   // What must run when nothing newer was applied.
   std::map<std::string, std::string> AppliedVersions() const;
 

@@ -137,14 +137,23 @@ void Cm::Close() {
   registered_.clear();
 }
 
-std::optional<record::v1::UnitUpdateRecord> Cm::DurableUpdate() {
-  const auto bytes = computer_.fs().ReadFile(JoinPath(kState, "update.rec"));
-  record::v1::UnitUpdateRecord record;
+template <typename Record>
+std::optional<Record> Cm::Durable(const char* file) {
+  const auto bytes = computer_.fs().ReadFile(JoinPath(kState, file));
+  Record record;
   if (!bytes.ok() || bytes->size() < kRecordHeader) return std::nullopt;
   if (!record.ParseFromArray(bytes->data() + kRecordHeader, static_cast<int>(bytes->size() - kRecordHeader))) {
     return std::nullopt;
   }
   return record;
+}
+
+std::optional<record::v1::UnitUpdateRecord> Cm::DurableUpdate() {
+  return Durable<record::v1::UnitUpdateRecord>("update.rec");
+}
+
+std::optional<record::v1::CommittedRecord> Cm::DurableCommitted() {
+  return Durable<record::v1::CommittedRecord>("committed.rec");
 }
 
 void Cm::OnStatus(const std::shared_ptr<Stream>& stream, Computer& from,

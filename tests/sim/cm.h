@@ -51,6 +51,7 @@ class Cm : public Process {
 
   // What is on disk now; nullopt: nothing that can be read.
   std::optional<record::v1::UnitUpdateRecord> DurableUpdate();
+  std::optional<record::v1::CommittedRecord> DurableCommitted();
 
   // The hardware's watchdog, once somebody fed it: whether it would reset the unit now.
   bool WatchdogBarks() const { return watchdog_armed_ && world_.now() - fed_at_ > kWatchdogTimeout; }
@@ -77,6 +78,8 @@ class Cm : public Process {
   void Close() override;
 
  private:
+  template <typename Record>
+  std::optional<Record> Durable(const char* file);
   void KeepFeeding();
 
   Network& network_;

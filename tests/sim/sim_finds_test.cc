@@ -107,6 +107,20 @@ TEST_F(SimFinds, D5UmIsGoneAfterCommit) {
             "applied");
 }
 
+// D5: one that was away when its update was closed, and fell back meanwhile, gets an update of its own.
+TEST_F(SimFinds, D5WhatWasLeftBehindIsBroughtForward) {
+  const CampaignResult result =
+      Play({.nodes = {kApp, kModel},
+            .troubles = {Assign(absl::Seconds(1), 1, ReleaseOf({kApp, kModel})),
+                         {.kind = Kind::kDown, .phase = "Committing", .whom = "model", .lasts = absl::Seconds(60)},
+                         {.kind = Kind::kFails, .phase = "Committing", .whom = "model", .text = "Check"},
+                         {.kind = Kind::kWait, .at = absl::Seconds(200)}}},
+           /*tells=*/true);
+  EXPECT_THAT(result.problems, IsEmpty()) << "every part runs 2.0.0 at its end";
+  EXPECT_EQ(result.end, "applied");
+  EXPECT_EQ(std::ranges::count(result.told, "1.1 applied"), 2) << "without the model, and with it";
+}
+
 // D7: a clock that was wrong for half a minute is believed for ever.
 TEST_F(SimFinds, D7ClockLeapsForwardAndBack) {
   constexpr int64_t kLeap = int64_t{800} * 24 * 3600;

@@ -17,22 +17,6 @@ UnitUpdate Begin(UnitUpdate update, std::vector<Participant> participants) {
   return update;
 }
 
-namespace {
-
-// --- folding an event into the facts ---
-
-void ObserveTime(UnitUpdate& update, absl::Duration elapsed, const Limits& limits) {
-  update.phase_elapsed += elapsed;
-  // Nothing else bounds how long a unit that has begun to start waits for its conditions.
-  const bool held_up = AnyOf(update, [&](const Participant& p) { return LacksConditions(update, p); });
-  if (update.trial_running || held_up) update.trial_elapsed += elapsed;
-  for (Participant& participant : update.participants) {
-    participant.since_sent += elapsed;
-    if (!participant.connected) participant.missing_for += elapsed;
-    if (IsWorkingOn(update, participant, limits)) participant.step_elapsed += elapsed;
-  }
-}
-
 void ObserveStatus(Participant& participant, const Event& event) {
   if (event.um_registered || !participant.connected) {
     participant.sent = UmCommand::kNone;
@@ -53,6 +37,22 @@ void ObserveStatus(Participant& participant, const Event& event) {
     participant.prepares = std::min(participant.prepares, 1U);
   }
   participant.error = event.text;
+}
+
+namespace {
+
+// --- folding an event into the facts ---
+
+void ObserveTime(UnitUpdate& update, absl::Duration elapsed, const Limits& limits) {
+  update.phase_elapsed += elapsed;
+  // Nothing else bounds how long a unit that has begun to start waits for its conditions.
+  const bool held_up = AnyOf(update, [&](const Participant& p) { return LacksConditions(update, p); });
+  if (update.trial_running || held_up) update.trial_elapsed += elapsed;
+  for (Participant& participant : update.participants) {
+    participant.since_sent += elapsed;
+    if (!participant.connected) participant.missing_for += elapsed;
+    if (IsWorkingOn(update, participant, limits)) participant.step_elapsed += elapsed;
+  }
 }
 
 void ObserveLoss(Participant& participant) {

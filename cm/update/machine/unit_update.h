@@ -259,6 +259,9 @@ Step Advance(const UnitUpdate& update, const Event& event, const Limits& limits)
 // A new update, in Preparing, with `participants` in any order.
 UnitUpdate Begin(UnitUpdate update, std::vector<Participant> participants);
 
+// What a UM said, into what is known of it: a kUmStatus.
+void ObserveStatus(Participant& participant, const Event& event);
+
 // A PrepareUpdate that was decided may still go out: ask right before it does.
 bool StillWantsPrepare(const UnitUpdate& update, const std::string& node_id);
 // A StartUpdate waits for nothing but the conditions: they are to be asked now, and answered by kReadiness.

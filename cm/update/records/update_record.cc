@@ -11,6 +11,7 @@ constexpr uint32_t kFormat = 1;
 constexpr Phase kPhases[] = {Phase::kIdle,      Phase::kPreparing,  Phase::kReady,
                              Phase::kStarting,  Phase::kTrial,      Phase::kCommitting,
                              Phase::kReverting, Phase::kRecovering, Phase::kNeedsService};
+constexpr Outcome kOutcomes[] = {Outcome::kNone, Outcome::kApplied, Outcome::kReverted, Outcome::kNeedsService};
 constexpr Decision kDecisions[] = {Decision::kNone, Decision::kCommit, Decision::kAbort};
 
 template <typename Enum, size_t size>
@@ -105,6 +106,7 @@ record::v1::UnitUpdateRecord ToRecord(const UnitUpdate& update) {
   record.set_gate_passed(update.gate_passed);
   record.set_compensating(update.compensating);
   for (const std::string& node_id : update.leftovers) record.add_leftovers(node_id);
+  if (update.outcome != Outcome::kNone) record.set_outcome(std::string(Name(update.outcome)));
   return record;
 }
 
@@ -112,6 +114,9 @@ absl::StatusOr<UnitUpdate> FromRecord(const record::v1::UnitUpdateRecord& record
   UnitUpdate update;
   ASSIGN_OR_RETURN(update.phase, Parse(kPhases, record.phase()));
   ASSIGN_OR_RETURN(update.decision, Parse(kDecisions, record.decision()));
+  if (!record.outcome().empty()) {
+    ASSIGN_OR_RETURN(update.outcome, Parse(kOutcomes, record.outcome()));
+  }
   update.update_id = record.update_id();
   update.correlation_id = record.correlation_id();
   update.reason = record.reason();

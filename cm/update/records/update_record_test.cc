@@ -27,6 +27,7 @@ UnitUpdate Example() {
   update.gate_passed = true;
   update.compensating = true;
   update.leftovers = {"mcu"};
+  update.outcome = Outcome::kApplied;
   Participant participant{.node_id = "rootfs", .priority = 30, .switches_boot = true, .highest_first = true};
   participant.targets.push_back({.component_id = "rootfs",
                                  .component_type = "linux",
