@@ -14,7 +14,7 @@ if(TANDEM_SANITIZE)
 endif()
 if(CMAKE_UNITY_BUILD)
   # What is private to one file looks as if it came from a header.
-  target_compile_options(tandem_options INTERFACE -Wno-subobject-linkage)
+  target_compile_options(tandem_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 if(TANDEM_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)

@@ -30,7 +30,6 @@ namespace tandem::cm {
 namespace {
 
 constexpr size_t kTokenBytes = 24;
-constexpr size_t kTokenKeySize = 32;
 constexpr size_t kPieceBytes = 256 << 10;
 // An idle connection holds up the server's end for so long.
 constexpr time_t kKeepAliveSeconds = 1;
@@ -206,8 +205,8 @@ absl::StatusOr<std::unique_ptr<ArtifactServer>> ArtifactServer::Start(const Arti
   });
   impl->token_key = options.token_key;
   if (impl->token_key.empty()) {
-    impl->token_key.resize(kTokenKeySize);
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(impl->token_key.data()), kTokenKeySize) != 1) {
+    impl->token_key.resize(kArtifactTokenKeyBytes);
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(impl->token_key.data()), kArtifactTokenKeyBytes) != 1) {
       return absl::InternalError("no random numbers");
     }
   }

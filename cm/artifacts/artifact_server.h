@@ -8,6 +8,7 @@
 #ifndef TANDEM_CM_ARTIFACTS_ARTIFACT_SERVER_H_
 #define TANDEM_CM_ARTIFACTS_ARTIFACT_SERVER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,6 +20,9 @@
 #include "cm/artifacts/bundle.h"
 
 namespace tandem::cm {
+
+// What tokens are derived from.
+inline constexpr size_t kArtifactTokenKeyBytes = 32;
 
 struct ArtifactServerOptions {
   // host:port; port 0: any free one.
@@ -33,7 +37,7 @@ struct ArtifactServerOptions {
   std::string public_url;
   // With port 0 in `listen`, tried first; 0: none.
   int preferred_port = 0;
-  // 32 bytes that tokens are derived from: the same ones give the same tokens after a restart. Empty: random ones.
+  // kArtifactTokenKeyBytes: the same ones give the same tokens after a restart. Empty: random ones.
   std::string token_key;
 };
 

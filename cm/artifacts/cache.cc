@@ -19,7 +19,7 @@ namespace {
 constexpr char kPart[] = ".part";
 // Left free for everybody else on the disk.
 constexpr uint64_t kReserve = 16 << 20;
-constexpr size_t kReadSize = 1 << 20;
+constexpr size_t kPieceSize = 1 << 20;
 // Nobody tells a waiting thread that it was cancelled.
 constexpr absl::Duration kLookForCancel = absl::Milliseconds(200);
 
@@ -187,7 +187,7 @@ absl::StatusOr<bool> ArtifactCache::Matches(const StageRequest& request, const S
   Sha256Stream digest;
   for (uint64_t offset = 0;;) {
     if (IsCancelled(observer)) return absl::CancelledError("no longer wanted");
-    ASSIGN_OR_RETURN(const std::string piece, file->ReadAt(offset, kReadSize));
+    ASSIGN_OR_RETURN(const std::string piece, file->ReadAt(offset, kPieceSize));
     if (piece.empty()) return offset == request.size && digest.Finish() == request.sha256;
     digest.Update(piece);
     offset += piece.size();

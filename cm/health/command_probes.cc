@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kOutputLimit = 1 << 20;
 constexpr uint64_t kMaxGoldenFile = 16 << 20;
 // The convention: 0 passed, 1 failed, anything else is trouble of its own.
-constexpr int kFailed = 1;
+constexpr int kFailedStatus = 1;
 
 std::vector<std::pair<std::string, std::string>> EnvironmentOf(
     const google::protobuf::Map<std::string, std::string>& parameters) {
@@ -33,7 +33,7 @@ std::vector<std::pair<std::string, std::string>> EnvironmentOf(
 // What the command says of itself, or the last that it printed.
 absl::Status ExitError(const ProbeCommandResult& result, const std::string& reason) {
   const std::string text = reason.empty() ? LastLine(LogExcerpt(result.tail)) : reason;
-  if (result.exit_code == kFailed && !reason.empty()) return absl::FailedPreconditionError(reason);
+  if (result.exit_code == kFailedStatus && !reason.empty()) return absl::FailedPreconditionError(reason);
   return absl::FailedPreconditionError(absl::StrCat("exit code ", result.exit_code, text.empty() ? "" : ": ", text));
 }
 
@@ -55,7 +55,7 @@ class ExecProbe : public Probe {
     CommandOutput said = ParseCommandOutput(ran->output);
     report.log = LogExcerpt(ran->tail);
     report.measurements = std::move(said.measurements);
-    report.broken = ran->exit_code != 0 && ran->exit_code != kFailed;
+    report.broken = ran->exit_code != 0 && ran->exit_code != kFailedStatus;
     report.result = Judge(*ran, said.reason, report.measurements);
     return report;
   }
@@ -125,7 +125,7 @@ class ReplayProbe : public Probe {
       return report;
     }
     report.log = LogExcerpt(ran->tail);
-    report.broken = ran->exit_code != 0 && ran->exit_code != kFailed;
+    report.broken = ran->exit_code != 0 && ran->exit_code != kFailedStatus;
     report.measurements = {{.name = "latency", .value = took, .unit = "ms"}};
     SetAllowed(config_.latency_ms(), report.measurements[0]);
     report.result = Judge(*ran, golden, took, report.measurements);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cm/local_api/loop_call.h"
+#include "common/net/grpc_status.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "grpcpp/server.h"
@@ -27,10 +28,6 @@ using local::v1::UnitStatus;
 constexpr auto kCallTimeout = std::chrono::seconds(10);
 // A watcher is told of changes at most this often.
 constexpr auto kWatchInterval = std::chrono::milliseconds(100);
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
 
 // Counts changes, so that any number of watchers can wait for the next one.
 class ChangeCounter {

@@ -14,7 +14,7 @@
 namespace tandem::cm {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kTrustFormat = 1;
 // Enough to go back through years of releases; keeps the record small.
 constexpr int kMaxCommitted = 64;
 
@@ -80,7 +80,7 @@ absl::StatusOr<TrustStore> TrustStore::Load(FileSystem& fs, const std::string& p
                    Annotate(fs.ReadFile(first_key_set_file, kMaxEnvelopeBytes), "trust.key_set"));
   ASSIGN_OR_RETURN(const TrustedKeys keys, Annotate(TrustedKeys::FromFirst(first, name_space), first_key_set_file));
   record::v1::TrustRecord record;
-  record.set_format(kFormat);
+  record.set_format(kTrustFormat);
   record.add_key_sets(first);
   record.set_key_set_version(keys.version());
   RETURN_IF_ERROR(store.Save(record));

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/config/yaml_config.h"
 #include "common/grpc/credentials.h"
+#include "common/net/grpc_status.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "grpcpp/server.h"
@@ -24,10 +25,6 @@ namespace {
 
 // A UM's statuses are small; whatever is larger is no UM.
 constexpr int kMaxStatusBytes = 1 << 20;
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
 
 // One RegisterUM stream. gRPC calls it on its own threads; the registry keeps it by shared_ptr.
 class StreamReactor : public grpc::ServerBidiReactor<umv2::UpdateStatus, umv2::CMMessages>, public UmStream {
@@ -96,9 +93,9 @@ class StreamReactor : public grpc::ServerBidiReactor<umv2::UpdateStatus, umv2::C
   bool finished_ = false;
 };
 
-class Service : public umv2::UMService::CallbackService {
+class RegisterService : public umv2::UMService::CallbackService {
  public:
-  Service(EventLoop& loop, UmRegistry& registry) : loop_(loop), registry_(registry) {}
+  RegisterService(EventLoop& loop, UmRegistry& registry) : loop_(loop), registry_(registry) {}
 
   grpc::ServerBidiReactor<umv2::UpdateStatus, umv2::CMMessages>* RegisterUM(
       grpc::CallbackServerContext* context) override {
@@ -119,7 +116,7 @@ class Service : public umv2::UMService::CallbackService {
 }  // namespace
 
 struct UmServer::Impl {
-  std::unique_ptr<Service> service;
+  std::unique_ptr<RegisterService> service;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
 };
@@ -133,7 +130,7 @@ int UmServer::port() const { return impl_->port; }
 absl::StatusOr<std::unique_ptr<UmServer>> UmServer::Start(EventLoop& loop, UmRegistry& registry,
                                                           const config::v1::UmServer& config) {
   auto impl = std::make_unique<Impl>();
-  impl->service = std::make_unique<Service>(loop, registry);
+  impl->service = std::make_unique<RegisterService>(loop, registry);
   grpc::ServerBuilder builder;
   if (!config.unix_socket().empty()) {
     RETURN_IF_ERROR(FileSystem::Real().MakeFolders(ParentFolder(config.unix_socket())));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "cm/update/add_all.h"
 #include "cm/update/coordinator.h"
 #include "cm/update/running_releases.h"
 #include "cm/update/status_view.h"
@@ -11,11 +12,6 @@
 
 namespace tandem::cm {
 namespace {
-
-template <typename Repeated, typename Item>
-void AddAll(const std::vector<Item>& items, Repeated* to) {
-  for (const Item& item : items) *to->Add() = item;
-}
 
 void ViewProbes(const std::vector<GateProbeStatus>& probes, local::v1::UnitStatus& status) {
   for (const GateProbeStatus& probe : probes) {

@@ -27,7 +27,6 @@ using nlohmann::json;
 namespace {
 
 constexpr uint64_t kDefaultCacheLimit = uint64_t{4} << 30;
-constexpr size_t kTokenKeySize = 32;
 constexpr uint64_t kReadSize = 1 << 20;
 constexpr absl::Duration kServeRetry = absl::Seconds(1);
 
@@ -167,10 +166,10 @@ absl::StatusOr<ArtifactHost*> ArtifactDelivery::Server() {
   // Without it, UMs that were fetching get new URLs.
   const absl::StatusOr<std::string> bytes = server_record_.ReadOrRestorePrevious();
   if (!bytes.ok() && !absl::IsNotFound(bytes.status())) return Annotate(bytes.status(), "artifact server");
-  if (!bytes.ok() || !record.ParseFromString(*bytes) || record.token_key().size() != kTokenKeySize) {
+  if (!bytes.ok() || !record.ParseFromString(*bytes) || record.token_key().size() != kArtifactTokenKeyBytes) {
     record.Clear();
-    record.mutable_token_key()->resize(kTokenKeySize);
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(record.mutable_token_key()->data()), kTokenKeySize) != 1) {
+    record.mutable_token_key()->resize(kArtifactTokenKeyBytes);
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(record.mutable_token_key()->data()), kArtifactTokenKeyBytes) != 1) {
       return absl::InternalError("artifact server: no random numbers");
     }
   }

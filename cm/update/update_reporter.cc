@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cm/update/add_all.h"
 #include "cm/update/status_view.h"
 #include "common/log/log.h"
 #include "common/status/status.h"
@@ -32,11 +33,6 @@ constexpr ReportName kReportNames[] = {
 void SetTime(google::protobuf::Timestamp& stamp, absl::Time time) {
   stamp.set_seconds(absl::ToUnixSeconds(time));
   stamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(stamp.seconds()))));
-}
-
-template <typename Repeated, typename Item>
-void AddAll(const std::vector<Item>& items, Repeated* to) {
-  for (const Item& item : items) *to->Add() = item;
 }
 
 }  // namespace

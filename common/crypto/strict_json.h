@@ -2,6 +2,7 @@
 #ifndef TANDEM_COMMON_CRYPTO_STRICT_JSON_H_
 #define TANDEM_COMMON_CRYPTO_STRICT_JSON_H_
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -9,8 +10,11 @@
 
 namespace tandem {
 
-// INVALID_ARGUMENT with the position when `text` is not JSON, nests deeper than 64, or names a member twice (two
-// readers could take different ones). The size is the caller's to limit.
+// Objects and lists in one another.
+inline constexpr size_t kMaxJsonDepth = 64;
+
+// INVALID_ARGUMENT with the position when `text` is not JSON, nests deeper than kMaxJsonDepth, or names a member twice
+// (two readers could take different ones). The size is the caller's to limit.
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
 
 }  // namespace tandem

@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/crypto/strict_json.h"
 
 namespace tandem {
 namespace {
@@ -24,8 +25,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-constexpr size_t kMaxDepth = 64;
 
 enum class Member {
   kFormat,
@@ -147,7 +146,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t& /*value*/) override { return false; }
 
   bool start_object(std::size_t /*elements*/) override {
-    if (frames_.size() >= kMaxDepth) return TooDeep();
+    if (frames_.size() >= kMaxJsonDepth) return TooDeep();
     if (frames_.empty()) {
       Push({.place = Place::kEnvelope});
       return true;
@@ -213,7 +212,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_array(std::size_t /*elements*/) override {
     if (frames_.empty()) return Fail("message: no JSON object");
-    if (frames_.size() >= kMaxDepth) return TooDeep();
+    if (frames_.size() >= kMaxJsonDepth) return TooDeep();
     Frame& top = Top();
     if (top.place == Place::kEnvelope && top.member.has_value()) return WrongMember();
     const FieldDescriptor* const field = Target();
@@ -262,7 +261,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     if (error_.empty()) error_ = absl::StrCat("message: ", text);
     return false;
   }
-  bool TooDeep() { return Fail(absl::StrCat("JSON nests deeper than ", kMaxDepth)); }
+  bool TooDeep() { return Fail(absl::StrCat("JSON nests deeper than ", kMaxJsonDepth)); }
   // For a value that is no object and no list: the text is more than one value.
   bool OnValue() { return frames_.empty() ? Fail("no JSON object") : true; }
   // An envelope's member must have another type; a member nobody knows may have any.

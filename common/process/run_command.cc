@@ -25,7 +25,6 @@ extern char** environ;
 namespace tandem {
 namespace {
 
-using process_internal::FileDescriptor;
 using process_internal::Pipe;
 using process_internal::Pointers;
 using process_internal::PollMilliseconds;

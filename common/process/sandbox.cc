@@ -31,7 +31,6 @@
 namespace tandem {
 namespace {
 
-using process_internal::FileDescriptor;
 using process_internal::Pipe;
 using process_internal::Pointers;
 using process_internal::PollMilliseconds;

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/grpc/credentials.h"
+#include "common/net/grpc_status.h"
 #include "common/net/host_port.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
@@ -22,10 +23,6 @@ namespace tandem::fleet {
 namespace {
 
 using grpc::ServerContext;
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
 
 // "ipv4:10.0.0.7:4711" -> "10.0.0.7"; percent-encoded brackets of IPv6 are left as they are.
 std::string AddressOf(const std::string& peer) {

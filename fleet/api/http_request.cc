@@ -19,7 +19,7 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 
-constexpr size_t kMaxTargetBytes = 8192;
+constexpr size_t kMaxUrlBytes = 8192;
 
 std::optional<int> HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -117,7 +117,7 @@ absl::StatusOr<nlohmann::json> ParseBody(std::string_view body) {
 }  // namespace
 
 absl::StatusOr<RoutedRequest> RouteRequest(std::string_view verb, std::string_view target) {
-  if (target.size() > kMaxTargetBytes) return absl::InvalidArgumentError("the URL is too long");
+  if (target.size() > kMaxUrlBytes) return absl::InvalidArgumentError("the URL is too long");
   const size_t question = target.find('?');
   ASSIGN_OR_RETURN(const std::vector<std::string> segments, SegmentsOf(target.substr(0, question)));
   bool other_verb = false;

@@ -19,7 +19,7 @@
 namespace tandem::fleet {
 namespace {
 
-constexpr int kMaxRollouts = 100;
+constexpr int kMaxRolloutsOfAPage = 100;
 constexpr int kMaxAttempts = 1000;
 constexpr absl::Duration kMaxWait = absl::Seconds(60);
 // Another controller's writes are not told here.
@@ -112,7 +112,7 @@ absl::StatusOr<v1::ListRolloutsResponse> Operations::ListRollouts(const Caller&,
                                                                   const v1::ListRolloutsRequest& request) {
   const std::string query = request.active() ? "active rollouts" : "rollouts";
   ASSIGN_OR_RETURN(const int64_t before, NumberPositionOf(request.page_token(), query));
-  const int size = PageSize(request.page_size(), 50, kMaxRollouts);
+  const int size = PageSize(request.page_size(), 50, kMaxRolloutsOfAPage);
   v1::ListRolloutsResponse response;
   const absl::Status read = parts_.store.Read("rollouts", [&](StoreTransaction& tx) -> absl::Status {
     response.Clear();

@@ -17,7 +17,7 @@ namespace tandem::fleet {
 namespace {
 
 constexpr int kSecretBytes = 32;
-constexpr size_t kMaxNameBytes = 64;
+constexpr size_t kMaxTokenNameBytes = 64;
 
 absl::StatusOr<std::string> RandomSecret() {
   std::string bytes(kSecretBytes, '\0');
@@ -28,7 +28,7 @@ absl::StatusOr<std::string> RandomSecret() {
 }
 
 absl::Status CheckName(const std::string& name) {
-  const bool good = !name.empty() && name.size() <= kMaxNameBytes && std::ranges::all_of(name, [](char c) {
+  const bool good = !name.empty() && name.size() <= kMaxTokenNameBytes && std::ranges::all_of(name, [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.' || c == '@';
   });
   if (good) return absl::OkStatus();

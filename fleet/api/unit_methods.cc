@@ -25,7 +25,6 @@ constexpr int kMaxUnits = 1000;
 // Rows that one request looks at for a filter; what is left is for the next page.
 constexpr int kMaxScan = 10'000;
 constexpr int kBatch = 1000;
-constexpr int kShownAttempts = 20;
 constexpr int kShownEvents = 100;
 constexpr int kShownRollouts = 50;
 constexpr int kShownRuns = 100;

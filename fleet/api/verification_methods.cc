@@ -19,7 +19,6 @@ namespace tandem::fleet {
 namespace {
 
 constexpr int kMaxRows = 1000;
-constexpr int kShownAttempts = 20;
 
 absl::StatusOr<PlaneSet> PlanesFrom(const google::protobuf::RepeatedPtrField<std::string>& names) {
   PlaneSet planes = 0;

@@ -16,6 +16,9 @@
 
 namespace tandem::fleet {
 
+// Of a unit, the newest.
+inline constexpr int kShownAttempts = 20;
+
 google::protobuf::Timestamp ToTimestamp(int64_t seconds);
 
 v1::Stop ViewOf(const StopRow& stop);

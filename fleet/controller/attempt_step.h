@@ -2,6 +2,7 @@
 #ifndef TANDEM_FLEET_CONTROLLER_ATTEMPT_STEP_H_
 #define TANDEM_FLEET_CONTROLLER_ATTEMPT_STEP_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -12,6 +13,9 @@
 #include "fleet/store/store.h"
 
 namespace tandem::fleet {
+
+// What a unit says is kept for people; a longer text says no more.
+inline constexpr size_t kMaxReasonBytes = 2000;
 
 // `attempt` was read, locked, in this transaction, and is what is stored then. `reason` is for people; empty: the
 // machine's own words. False: the event means nothing in this state, and nothing was changed.

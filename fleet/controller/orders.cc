@@ -16,8 +16,6 @@
 namespace tandem::fleet {
 namespace {
 
-void SetSeconds(google::protobuf::Timestamp* timestamp, int64_t seconds) { timestamp->set_seconds(seconds); }
-
 // The rollout's mirrors, or the release's own; then those of the other planes.
 absl::Status AddBaseUrls(StoreTransaction& tx, const Order& order, release::v1::Assignment& assignment) {
   std::vector<std::string> urls;
@@ -51,9 +49,9 @@ absl::Status Orders::Give(StoreTransaction& tx, UnitRow& unit, const Order& orde
   assignment.set_unit_id(unit.unit_id);
   assignment.set_sequence(static_cast<uint64_t>(unit.desired_sequence));
   assignment.set_attempt(static_cast<uint32_t>(unit.desired_attempt));
-  SetSeconds(assignment.mutable_issued_at(), now);
+  assignment.mutable_issued_at()->set_seconds(now);
   const int64_t expires = now + absl::ToInt64Seconds(options_.lifetime);
-  SetSeconds(assignment.mutable_expires(), expires);
+  assignment.mutable_expires()->set_seconds(expires);
   for (int plane = 0; plane < kPlanes; ++plane) {
     if (order.planes[plane] == 0) continue;
     ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedRelease> release, documents_.Release(tx, order.planes[plane]));
@@ -93,8 +91,8 @@ absl::StatusOr<int> Orders::RefreshExpiring(StoreTransaction& tx, int64_t now, i
     }
     unit.desired_sequence = std::max(unit.desired_sequence, unit.reported_sequence) + 1;
     assignment.set_sequence(static_cast<uint64_t>(unit.desired_sequence));
-    SetSeconds(assignment.mutable_issued_at(), now);
-    SetSeconds(assignment.mutable_expires(), now + lifetime);
+    assignment.mutable_issued_at()->set_seconds(now);
+    assignment.mutable_expires()->set_seconds(now + lifetime);
     ASSIGN_OR_RETURN(std::string sealed, SealDocument(assignment, kAssignmentType, {documents_.signer()}));
     RETURN_IF_ERROR(table.Put({.unit = unit.number,
                                .sequence = unit.desired_sequence,

@@ -22,8 +22,6 @@
 namespace tandem::fleet {
 namespace {
 
-// What a unit says is kept for people; a longer text says no more.
-constexpr size_t kMaxReasonBytes = 2000;
 // A unit that refused an order has not accepted its sequence either: it is not bothered more often.
 constexpr int64_t kPublishAgainSeconds = 3600;
 // No fleet gets there, and JSON numbers are exact to here. A unit that names a higher one could never be ordered again,

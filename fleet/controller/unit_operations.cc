@@ -18,7 +18,7 @@ namespace tandem::fleet {
 namespace {
 
 // Of a unit, newest first: its newest update is among them.
-constexpr int kAttemptsLookedAt = 50;
+constexpr int kNewestAttempts = 50;
 
 absl::Status RequireReason(const std::string& reason) {
   if (!reason.empty()) return absl::OkStatus();
@@ -53,7 +53,7 @@ absl::Status UnitOperations::RollBack(StoreTransaction& tx, const std::string& u
   RETURN_IF_ERROR(RequireReason(reason));
   ASSIGN_OR_RETURN(const UnitRow unit, UnitTable(tx).Get(unit_id, /*lock=*/true));
   AttemptTable attempts(tx);
-  ASSIGN_OR_RETURN(const std::vector<AttemptRow> newest, attempts.OfUnit(unit.number, kAttemptsLookedAt));
+  ASSIGN_OR_RETURN(const std::vector<AttemptRow> newest, attempts.OfUnit(unit.number, kNewestAttempts));
   if (!newest.empty() && IsRollback(newest[0].kind) && IsOpen(newest[0].state)) {
     return absl::FailedPreconditionError(
         absl::StrCat("unit ", unit_id, " is on its way back already, by attempt ", newest[0].number));

@@ -26,8 +26,6 @@
 namespace tandem::fleet {
 namespace {
 
-// What a unit says is kept for people; a longer text says no more.
-constexpr size_t kMaxReasonBytes = 2000;
 constexpr size_t kMaxLogBytes = 8 << 10;
 constexpr int kMaxMeasurements = 64;
 

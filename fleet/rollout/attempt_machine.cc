@@ -9,23 +9,23 @@ namespace {
 using S = AttemptState;
 using E = AttemptEvent;
 
-constexpr std::array<std::string_view, kAttemptStates> kStateNames = {"queued",
-                                                                      "offline",
-                                                                      "asked",
-                                                                      "updating",
-                                                                      "provisional",
-                                                                      "applied",
-                                                                      "passed",
-                                                                      "failed",
-                                                                      "excluded",
-                                                                      "superseded",
-                                                                      "cancelled",
-                                                                      "verifying",
-                                                                      "verified",
-                                                                      "verification_failed",
-                                                                      "verification_storm",
-                                                                      "verifying_trial",
-                                                                      "cleared"};
+constexpr std::array<std::string_view, kAttemptStates> kAttemptStateNames = {"queued",
+                                                                             "offline",
+                                                                             "asked",
+                                                                             "updating",
+                                                                             "provisional",
+                                                                             "applied",
+                                                                             "passed",
+                                                                             "failed",
+                                                                             "excluded",
+                                                                             "superseded",
+                                                                             "cancelled",
+                                                                             "verifying",
+                                                                             "verified",
+                                                                             "verification_failed",
+                                                                             "verification_storm",
+                                                                             "verifying_trial",
+                                                                             "cleared"};
 
 const std::vector<AttemptRule>& Rules() {
   static const auto& rules = *new std::vector<AttemptRule>{
@@ -171,7 +171,7 @@ bool IsRollback(AttemptKind kind) {
   return kind == AttemptKind::kRollback || kind == AttemptKind::kRollbackSecond || kind == AttemptKind::kRollbackThird;
 }
 
-std::string_view Name(AttemptState state) { return kStateNames.at(static_cast<size_t>(state)); }
+std::string_view Name(AttemptState state) { return kAttemptStateNames.at(static_cast<size_t>(state)); }
 
 std::string_view Name(AttemptKind kind) {
   switch (kind) {
@@ -236,9 +236,9 @@ std::string_view Name(AttemptEvent event) {
 }
 
 std::optional<AttemptState> ParseAttemptState(std::string_view name) {
-  const auto found = std::ranges::find(kStateNames, name);
-  if (found == kStateNames.end()) return std::nullopt;
-  return static_cast<AttemptState>(found - kStateNames.begin());
+  const auto found = std::ranges::find(kAttemptStateNames, name);
+  if (found == kAttemptStateNames.end()) return std::nullopt;
+  return static_cast<AttemptState>(found - kAttemptStateNames.begin());
 }
 
 }  // namespace tandem::fleet

@@ -9,14 +9,14 @@
 namespace tandem::fleet {
 namespace {
 
-using S = RolloutState;
-using E = RolloutEvent;
+constexpr std::array<std::string_view, kRolloutStates> kRolloutStateNames = {
+    "scheduled", "filling", "rolling", "aborting", "aborted", "complete", "superseded"};
+constexpr std::array<RolloutEvent, 5> kVerbs = {RolloutEvent::kPause, RolloutEvent::kResume, RolloutEvent::kPromote,
+                                                RolloutEvent::kRetry, RolloutEvent::kAbort};
 
-constexpr std::array<std::string_view, kRolloutStates> kStateNames = {"scheduled", "filling",  "rolling",   "aborting",
-                                                                      "aborted",   "complete", "superseded"};
-constexpr std::array<E, 5> kVerbs = {E::kPause, E::kResume, E::kPromote, E::kRetry, E::kAbort};
-
-const std::vector<RolloutRule>& Rules() {
+const std::vector<RolloutRule>& RolloutRows() {
+  using S = RolloutState;
+  using E = RolloutEvent;
   static const auto& rules = *new std::vector<RolloutRule>{
       {{S::kScheduled}, E::kStartDue, false, {}, S::kFilling, {}, "its time has come"},
       {{S::kFilling}, E::kFilled, {}, {}, S::kRolling, {}, "the ring's members are known"},
@@ -71,75 +71,78 @@ const std::vector<RolloutRule>& Rules() {
   return rules;
 }
 
-bool Fits(const RolloutRule& rule, const RolloutCondition& condition, E event) {
+bool Fits(const RolloutRule& rule, const RolloutCondition& condition, RolloutEvent event) {
   return rule.event == event && std::ranges::find(rule.from, condition.state) != rule.from.end() &&
          rule.paused.value_or(condition.paused) == condition.paused &&
          rule.last_ring.value_or(condition.last_ring) == condition.last_ring;
 }
 
-const RolloutRule* Find(const RolloutCondition& condition, E event) {
+const RolloutRule* Find(const RolloutCondition& condition, RolloutEvent event) {
   const auto found =
-      std::ranges::find_if(Rules(), [&](const RolloutRule& rule) { return Fits(rule, condition, event); });
-  return found == Rules().end() ? nullptr : &*found;
+      std::ranges::find_if(RolloutRows(), [&](const RolloutRule& rule) { return Fits(rule, condition, event); });
+  return found == RolloutRows().end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-std::span<const RolloutRule> RolloutRules() { return Rules(); }
+std::span<const RolloutRule> RolloutRules() { return RolloutRows(); }
 
 absl::StatusOr<RolloutStep> Step(const RolloutCondition& condition, RolloutEvent event) {
   if (const RolloutRule* rule = Find(condition, event); rule != nullptr) {
     return RolloutStep{.to = rule->to.value_or(condition.state), .effects = rule->effects, .why = rule->why};
   }
-  const std::vector<E> verbs = VerbsOf(condition);
+  const std::vector<RolloutEvent> verbs = VerbsOf(condition);
   return absl::FailedPreconditionError(
       absl::StrCat("the rollout is ", std::string(Name(condition.state)), condition.paused ? " and paused" : "",
                    ": it takes no ", std::string(Name(event)), verbs.empty() ? "; it is over" : "; it takes ",
-                   absl::StrJoin(verbs, ", ", [](std::string* out, E verb) { out->append(Name(verb)); })));
+                   absl::StrJoin(verbs, ", ", [](std::string* out, RolloutEvent verb) { out->append(Name(verb)); })));
 }
 
-bool IsOver(RolloutState state) { return state == S::kAborted || state == S::kSuperseded || state == S::kComplete; }
+bool IsOver(RolloutState state) {
+  return state == RolloutState::kAborted || state == RolloutState::kSuperseded || state == RolloutState::kComplete;
+}
 
 std::vector<RolloutEvent> VerbsOf(const RolloutCondition& condition) {
-  std::vector<E> verbs;
-  std::ranges::copy_if(kVerbs, std::back_inserter(verbs), [&](E verb) { return Find(condition, verb) != nullptr; });
+  std::vector<RolloutEvent> verbs;
+  std::ranges::copy_if(kVerbs, std::back_inserter(verbs),
+                       [&](RolloutEvent verb) { return Find(condition, verb) != nullptr; });
   return verbs;
 }
 
-std::string_view Name(RolloutState state) { return kStateNames.at(static_cast<size_t>(state)); }
+std::string_view Name(RolloutState state) { return kRolloutStateNames.at(static_cast<size_t>(state)); }
 
 std::string_view Name(RolloutEvent event) {
   switch (event) {
-    case E::kStartDue:
+    case RolloutEvent::kStartDue:
       return "start";
-    case E::kFilled:
+    case RolloutEvent::kFilled:
       return "filled";
-    case E::kGatePromote:
+    case RolloutEvent::kGatePromote:
       return "promotion by the gate";
-    case E::kGateAbort:
+    case RolloutEvent::kGateAbort:
       return "abort by the gate";
-    case E::kTakenBack:
+    case RolloutEvent::kTakenBack:
       return "taken back";
-    case E::kSupersede:
+    case RolloutEvent::kSupersede:
       return "supersede";
-    case E::kVerificationFailed:
+    case RolloutEvent::kVerificationFailed:
       return "verification failed";
-    case E::kPause:
+    case RolloutEvent::kPause:
       return "pause";
-    case E::kResume:
+    case RolloutEvent::kResume:
       return "resume";
-    case E::kPromote:
+    case RolloutEvent::kPromote:
       return "promote";
-    case E::kRetry:
+    case RolloutEvent::kRetry:
       return "retry";
-    case E::kAbort:
+    case RolloutEvent::kAbort:
       return "abort";
   }
   return "?";
 }
 
 std::optional<RolloutEvent> ParseVerb(std::string_view name) {
-  const auto found = std::ranges::find(kVerbs, name, [](E verb) { return Name(verb); });
+  const auto found = std::ranges::find(kVerbs, name, [](RolloutEvent verb) { return Name(verb); });
   return found == kVerbs.end() ? std::nullopt : std::make_optional(*found);
 }
 

@@ -18,7 +18,7 @@ constexpr std::string_view kAttributes =
 constexpr std::string_view kOperators = "compare with ==, !=, =~ or in [\"a\", \"b\"]";
 constexpr std::string_view kTagPrefix = "tag.";
 
-struct Attribute {
+struct UnitAttribute {
   std::string UnitAttributes::*field = nullptr;  // null: the tag
   std::string tag;
 
@@ -34,19 +34,19 @@ constexpr std::pair<std::string_view, std::string UnitAttributes::*> kFields[] =
     {"customer", &UnitAttributes::customer}, {"region", &UnitAttributes::region},     {"site", &UnitAttributes::site},
 };
 
-std::optional<Attribute> FindAttribute(std::string_view word) {
+std::optional<UnitAttribute> FindAttribute(std::string_view word) {
   for (const auto& [name, field] : kFields) {
-    if (word == name) return Attribute{field, ""};
+    if (word == name) return UnitAttribute{field, ""};
   }
   if (!word.starts_with(kTagPrefix) || word.size() == kTagPrefix.size()) return std::nullopt;
-  return Attribute{nullptr, std::string(word.substr(kTagPrefix.size()))};
+  return UnitAttribute{nullptr, std::string(word.substr(kTagPrefix.size()))};
 }
 
 struct Node {
   enum class Kind { kAll, kAny, kNot, kOneOf, kPattern, kHas };
   Kind kind = Kind::kAll;
   std::vector<Node> operands;      // kAll, kAny: any number; kNot: one
-  Attribute attribute;             // kOneOf, kPattern, kHas
+  UnitAttribute attribute;         // kOneOf, kPattern, kHas
   std::vector<std::string> texts;  // kOneOf
   std::optional<GlobPattern> pattern;
 
@@ -205,8 +205,8 @@ class TargetParser {
     return Take();
   }
 
-  absl::StatusOr<Attribute> TakeAttribute() {
-    std::optional<Attribute> attribute;
+  absl::StatusOr<UnitAttribute> TakeAttribute() {
+    std::optional<UnitAttribute> attribute;
     if (token_.kind == TargetToken::Kind::kWord) attribute = FindAttribute(token_.text);
     if (!attribute.has_value()) return Expected("an attribute", kAttributes);
     RETURN_IF_ERROR(Take());

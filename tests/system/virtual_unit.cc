@@ -26,12 +26,12 @@
 namespace tandem {
 namespace {
 
-constexpr char kNamespace[] = "acme";
+constexpr char kUnitNamespace[] = "acme";
 constexpr char kUnit[] = "unit-1";
 constexpr uint64_t kSlotBytes = 256 << 10;
 constexpr absl::Duration kPowerIsBackAfter = absl::Milliseconds(50);
 
-std::string Program(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
+std::string Binary(const std::string& name) { return absl::StrCat(TANDEM_BINARIES, "/", name); }
 
 void WriteScript(const std::string& path, const std::string& body) {
   WriteText(path, "#!/bin/sh\n" + body + "\n");
@@ -40,7 +40,8 @@ void WriteScript(const std::string& path, const std::string& body) {
 
 }  // namespace
 
-VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(options)), maker_(kNamespace, absl::Now()) {
+VirtualUnit::VirtualUnit(VirtualUnitOptions options)
+    : options_(std::move(options)), maker_(kUnitNamespace, absl::Now()) {
   if (options_.parts == nullptr) options_.parts = MakePayloadParts(options_.reload);
   std::string name = (std::filesystem::temp_directory_path() / "vunit_XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) std::abort();
@@ -58,8 +59,8 @@ VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(option
   handlers.connected = [] {};
   handlers.disconnected = [](const std::string&) {};
   cloud_ = SetUpValue(MqttClient::Create(mqtt, handlers));
-  cloud_->Subscribe(UnitTopics(kNamespace, kUnit).feedback);
-  cloud_->Subscribe(UnitTopics(kNamespace, kUnit).applied);
+  cloud_->Subscribe(UnitTopics(kUnitNamespace, kUnit).feedback);
+  cloud_->Subscribe(UnitTopics(kUnitNamespace, kUnit).applied);
   cloud_->Start();
   options_.parts->Make(At("unit"));
   WriteConfigs();
@@ -67,7 +68,7 @@ VirtualUnit::VirtualUnit(VirtualUnitOptions options) : options_(std::move(option
   WriteText(InUnit("slot-b.img"), "");
   for (const char* slot : {"slot-a.img", "slot-b.img"}) std::filesystem::resize_file(InUnit(slot), kSlotBytes);
   simulator_ = std::make_unique<ChildProcess>(
-      std::vector<std::string>{Program("tandem-unit-sim"), "run", "--config", At("sim.yaml")}, At("sim.log"));
+      std::vector<std::string>{Binary("tandem-unit-sim"), "run", "--config", At("sim.yaml")}, At("sim.log"));
 }
 
 VirtualUnit::~VirtualUnit() {
@@ -95,9 +96,9 @@ void VirtualUnit::WriteConfigs() {
   WriteUmConfig();
   WriteText(At("sim.yaml"),
             absl::StrCat("unit: ", At("unit"), "\ninit_command: [\"{root}/sbin/init\"]\nservices:\n",
-                         "  - {name: cm, restart_delay: 100ms, argv: [\"{root}/sbin/cm\", ", Program("tandem-cm"),
+                         "  - {name: cm, restart_delay: 100ms, argv: [\"{root}/sbin/cm\", ", Binary("tandem-cm"),
                          ", --config, ", At("cm.yaml"), "]}\n  - {name: um, restart_delay: 100ms, argv: [",
-                         Program("tandem-um"), ", --config, ", At("um.yaml"), "]}\nwatchdog: {timeout: ",
+                         Binary("tandem-um"), ", --config, ", At("um.yaml"), "]}\nwatchdog: {timeout: ",
                          absl::FormatDuration(options_.watchdog), "}\n", options_.parts->SimulatorConfig()));
 }
 
@@ -107,7 +108,7 @@ void VirtualUnit::WriteCmConfig() {
   for (const UnitPart& part : options_.parts->Parts()) absl::StrAppend(&nodes, "{node_id: ", part.node_id, "}, ");
   WriteText(
       At("cm.yaml"),
-      absl::StrCat("unit_id: ", kUnit, "\nnamespace: ", kNamespace, "\nstate_dir: ", unit,
+      absl::StrCat("unit_id: ", kUnit, "\nnamespace: ", kUnitNamespace, "\nstate_dir: ", unit,
                    "/data/cm\nboot_id_file: ", unit, "/run/boot_id\nsafe_mode: {flag_file: ", unit,
                    "/run/safe-mode}\ntrust: {key_set: ", folder_, "/keyset.json}\num_server: {unix_socket: ", unit,
                    "/run/um.sock}\nlocal_api: {unix_socket: ", unit, "/run/cm.sock}\nnodes: [", nodes,
@@ -128,8 +129,8 @@ void VirtualUnit::WriteUmConfig() {
   std::string um = absl::StrCat("cm: unix:", unit, "/run/um.sock\nums:\n");
   for (const UnitPart& part : parts) {
     absl::StrAppend(&um, "  - node_id: ", part.node_id, "\n    priority: ", part.priority, "\n    state_dir: ", unit,
-                    "/data/um-", part.node_id, "\n    key_set: ", folder_, "/keyset.json\n    namespace: ", kNamespace,
-                    "\n    unit_id: ", kUnit, "\n", part.plugin);
+                    "/data/um-", part.node_id, "\n    key_set: ", folder_,
+                    "/keyset.json\n    namespace: ", kUnitNamespace, "\n    unit_id: ", kUnit, "\n", part.plugin);
   }
   WriteText(At("um.yaml"), um);
 }
@@ -188,7 +189,7 @@ void VirtualUnit::Assign(const std::string& version, ImageFault fault,
   message.type = kDesiredMessage;
   message.ts = absl::Now();
   message.payload = SetUpValue(SerializeDesired(desired));
-  const MqttMessage published{.topic = UnitTopics(kNamespace, kUnit).desired,
+  const MqttMessage published{.topic = UnitTopics(kUnitNamespace, kUnit).desired,
                               .payload = SetUpValue(EncodeMessage(message)),
                               .retained = true,
                               .expiry = {}};

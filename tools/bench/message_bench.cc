@@ -17,7 +17,7 @@ namespace {
 constexpr int kRounds = 15;
 constexpr int kMessages = 1000;
 
-std::string Report() {
+std::string ReportText() {
   unit::v1::Reported reported;
   reported.set_boot_id("5d1f8c52-6f0e-4b0f-9a53-6f1f3a5e1f0d");
   reported.set_sequence(412);
@@ -78,7 +78,7 @@ void Check(bool good) {
 
 MessageBenchResult RunMessageBench() {
   const std::string topic = "acme/gw-000017/reported";
-  const std::string json = Report();
+  const std::string json = ReportText();
   std::vector<absl::Duration> ours;
   std::vector<absl::Duration> general;
   for (int round = 0; round < kRounds; ++round) {

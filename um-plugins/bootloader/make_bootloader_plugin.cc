@@ -34,7 +34,7 @@ absl::Status CheckFallback(const BootloaderPlugin& bootloader) {
   return absl::OkStatus();
 }
 
-MachineSlotSettings ToSettings(const config::v1::UmConfig& config) {
+MachineSlotSettings BootloaderSettings(const config::v1::UmConfig& config) {
   const BootloaderPlugin& bootloader = config.bootloader();
   MachineSlotSettings settings;
   SlotPluginOptions& slots = settings.slots;
@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<um::Plugin>> MakeBootloaderPlugin(const config::v
   } else {
     control = std::make_unique<boot::RecordBootControl>(FileSystem::Real(), bootloader.boot_record());
   }
-  return MakeMachineSlotPlugin(ToSettings(config), std::move(control), stages);
+  return MakeMachineSlotPlugin(BootloaderSettings(config), std::move(control), stages);
 }
 
 }  // namespace tandem::plugins

@@ -24,19 +24,19 @@ std::string VersionOfImage(std::string_view bytes) {
   return version.build == 0 ? text : absl::StrCat(text, ".", version.build);
 }
 
-void Put16(std::string& out, uint32_t value) {
+void PutLittle16(std::string& out, uint32_t value) {
   out.push_back(static_cast<char>(value & 0xff));
   out.push_back(static_cast<char>(value >> 8 & 0xff));
 }
 
 void Put32(std::string& out, uint32_t value) {
-  Put16(out, value & 0xffff);
-  Put16(out, value >> 16);
+  PutLittle16(out, value & 0xffff);
+  PutLittle16(out, value >> 16);
 }
 
 void PutTag(std::string& out, boot::ImageTag tag, std::string_view value) {
-  Put16(out, static_cast<uint16_t>(tag));
-  Put16(out, static_cast<uint32_t>(value.size()));
+  PutLittle16(out, static_cast<uint16_t>(tag));
+  PutLittle16(out, static_cast<uint32_t>(value.size()));
   out.append(value);
 }
 
@@ -72,7 +72,7 @@ std::string MakeTestImage(const TestImageSpec& spec) {
     value[0] = static_cast<char>(image);
     value.push_back(static_cast<char>(version[0]));
     value.push_back(static_cast<char>(version[1]));
-    Put16(value, version[2]);
+    PutLittle16(value, version[2]);
     Put32(value, version[3]);
     PutTag(tags, boot::ImageTag::kDependency, value);
   }
@@ -81,21 +81,21 @@ std::string MakeTestImage(const TestImageSpec& spec) {
   std::string image;
   Put32(image, boot::kImageMagic);
   Put32(image, 0);
-  Put16(image, boot::kImageHeaderSize);
-  Put16(image, static_cast<uint32_t>(protected_size));
+  PutLittle16(image, boot::kImageHeaderSize);
+  PutLittle16(image, static_cast<uint32_t>(protected_size));
   Put32(image, static_cast<uint32_t>(spec.body_size));
   Put32(image, spec.flags);
   image.push_back(static_cast<char>(spec.major));
   image.push_back(static_cast<char>(spec.minor));
-  Put16(image, spec.revision);
+  PutLittle16(image, spec.revision);
   Put32(image, spec.build);
   Put32(image, 0);
   for (size_t i = 0; i < spec.body_size; ++i) {
     image.push_back(static_cast<char>(i * 31 + i / 251 + size_t{spec.major} * 7 + spec.minor));
   }
   if (protected_size != 0) {
-    Put16(image, 0x6908);
-    Put16(image, static_cast<uint32_t>(protected_size));
+    PutLittle16(image, 0x6908);
+    PutLittle16(image, static_cast<uint32_t>(protected_size));
     image += tags;
   }
   std::string others;
@@ -103,8 +103,8 @@ std::string MakeTestImage(const TestImageSpec& spec) {
   if (!spec.vendor_tag.empty()) PutTag(others, boot::ImageTag::kHardwareId, spec.vendor_tag);
   // The hash is over the plain bytes.
   if (spec.flags != 0) image[boot::kImageHeaderSize] ^= 0x55;
-  Put16(image, 0x6907);
-  Put16(image, static_cast<uint32_t>(4 + others.size()));
+  PutLittle16(image, 0x6907);
+  PutLittle16(image, static_cast<uint32_t>(4 + others.size()));
   return image + others;
 }
 

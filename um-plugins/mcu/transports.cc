@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/net/host_port.h"
 #include "common/status/status.h"
+#include "common/storage/file_descriptor.h"
 #include "um-plugins/mcu/serial_framing.h"
 
 namespace tandem::smp {
@@ -42,22 +43,6 @@ absl::Status Lost(const std::string& name, int error) {
       absl::StrCat(name, error == 0 ? ": the line was closed" : ": ", error == 0 ? "" : std::strerror(error)));
 }
 
-// Closes on the way out unless released.
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
 // Waits until `fd` can be read, or written when `write` is set, or `until`.
 absl::StatusOr<short> Wait(int fd, bool write, absl::Duration until, const std::string& name) {
   pollfd wait{.fd = fd, .events = static_cast<short>(POLLIN | (write ? POLLOUT : 0)), .revents = 0};
@@ -69,7 +54,7 @@ absl::StatusOr<short> Wait(int fd, bool write, absl::Duration until, const std::
 
 class StreamTransport : public SmpTransport {
  public:
-  StreamTransport(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+  StreamTransport(FileDescriptor fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
 
   absl::Status Send(std::string_view packet) override {
     if (unsent_.size() < kMaxUnsent) unsent_.append(EncodeSerialFrames(packet));
@@ -121,7 +106,7 @@ class StreamTransport : public SmpTransport {
     return absl::OkStatus();
   }
 
-  Fd fd_;
+  FileDescriptor fd_;
   const std::string name_;
   std::string unsent_;
   SerialDecoder decoder_;
@@ -130,7 +115,7 @@ class StreamTransport : public SmpTransport {
 
 class UdpTransport : public SmpTransport {
  public:
-  UdpTransport(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+  UdpTransport(FileDescriptor fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
 
   absl::Status Send(std::string_view packet) override {
     // A full socket, or a device that is not up: as lost as any other datagram.
@@ -152,7 +137,7 @@ class UdpTransport : public SmpTransport {
   size_t MaxPacket() const override { return kMaxDatagram; }
 
  private:
-  Fd fd_;
+  FileDescriptor fd_;
   const std::string name_;
 };
 
@@ -169,7 +154,7 @@ bool IsBaud(uint32_t baud) { return FindRate(baud) != nullptr; }
 absl::StatusOr<std::unique_ptr<SmpTransport>> OpenSerial(const std::string& path, uint32_t baud) {
   const auto* const rate = FindRate(baud);
   if (rate == nullptr) return absl::InvalidArgumentError(absl::StrCat(path, ": ", baud, " is no rate of a tty"));
-  Fd fd(open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  FileDescriptor fd(open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoStatus(errno, absl::StrCat("open ", path));
   termios settings{};
   if (tcgetattr(fd.get(), &settings) != 0) return ErrnoStatus(errno, absl::StrCat(path, ": not a tty"));
@@ -192,7 +177,7 @@ absl::StatusOr<std::unique_ptr<SmpTransport>> OpenUnixSocket(const std::string& 
     return absl::InvalidArgumentError(absl::StrCat(path, " is too long for a unix socket"));
   }
   path.copy(address.sun_path, path.size());
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (fd.get() < 0) return ErrnoStatus(errno, "make a unix socket");
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return ErrnoStatus(errno, absl::StrCat("connect to ", path));
@@ -201,7 +186,7 @@ absl::StatusOr<std::unique_ptr<SmpTransport>> OpenUnixSocket(const std::string& 
 }
 
 std::unique_ptr<SmpTransport> SerialOverFd(int fd, std::string name) {
-  return std::make_unique<StreamTransport>(Fd(fd), std::move(name));
+  return std::make_unique<StreamTransport>(FileDescriptor(fd), std::move(name));
 }
 
 absl::StatusOr<std::unique_ptr<SmpTransport>> OpenUdp(const std::string& host_port) {
@@ -218,7 +203,7 @@ absl::StatusOr<std::unique_ptr<SmpTransport>> OpenUdp(const std::string& host_po
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
   absl::Status status = absl::UnavailableError(absl::StrCat("no address of ", host_port));
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
-    Fd fd(socket(address->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    FileDescriptor fd(socket(address->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd.get() >= 0 && connect(fd.get(), address->ai_addr, address->ai_addrlen) == 0) {
       return std::make_unique<UdpTransport>(std::move(fd), host_port);
     }

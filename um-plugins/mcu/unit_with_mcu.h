@@ -75,7 +75,7 @@ class UnitWithMcu {
 
   std::string Version() { return plugin_->Inventory().value()[0].version; }
 
-  static constexpr smp::TestImageSpec kTwo = {.major = 2, .body_size = 2000};
+  static inline const smp::TestImageSpec kTwo = {.major = 2, .body_size = 2000};
 
   FakeFileSystem fs_;
   FakeHttpFetcher fetcher_;

@@ -13,7 +13,7 @@
 namespace tandem::plugins {
 namespace {
 
-MachineSlotSettings ToSettings(const config::v1::UmConfig& config) {
+MachineSlotSettings RootfsSettings(const config::v1::UmConfig& config) {
   const config::v1::RootfsPlugin& rootfs = config.rootfs();
   MachineSlotSettings settings;
   SlotPluginOptions& slots = settings.slots;
@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<um::Plugin>> MakeRootfsPlugin(const config::v1::U
   } else {
     boot = std::make_unique<boot::UbootBootControl>(FileSystem::Real(), config.rootfs().uboot_environment());
   }
-  return MakeMachineSlotPlugin(ToSettings(config), std::move(boot), stages);
+  return MakeMachineSlotPlugin(RootfsSettings(config), std::move(boot), stages);
 }
 
 }  // namespace tandem::plugins

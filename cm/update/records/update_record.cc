@@ -6,7 +6,7 @@
 namespace tandem::cm {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kUpdateFormat = 1;
 
 constexpr Phase kPhases[] = {Phase::kIdle,      Phase::kPreparing,  Phase::kReady,
                              Phase::kStarting,  Phase::kTrial,      Phase::kCommitting,
@@ -85,7 +85,7 @@ Participant FromRecord(const record::v1::ParticipantRecord& record) {
 
 record::v1::UnitUpdateRecord ToRecord(const UnitUpdate& update) {
   record::v1::UnitUpdateRecord record;
-  record.set_format(kFormat);
+  record.set_format(kUpdateFormat);
   record.set_update_id(update.update_id);
   record.set_correlation_id(update.correlation_id);
   record.set_phase(std::string(Name(update.phase)));
