@@ -6,6 +6,7 @@
 #include "cm/config.h"
 #include "cm/service.h"
 #include "common/log/log.h"
+#include "common/process/shutdown.h"
 #include "common/status/status.h"
 
 namespace {
@@ -20,6 +21,7 @@ Operate it with tandemctl. Exit codes: 0 ended in order, 1 failed, 2 usage or co
 }  // namespace
 
 int main(int argc, char** argv) {
+  tandem::NeverEndSilently(argv[0]);
   CLI::App app("Updates every part of this unit as one transaction, through its Update Managers.", "tandem-cm");
   app.set_version_flag("--version", absl::StrCat("tandem-cm ", TANDEM_VERSION));
   app.footer(kExamples);

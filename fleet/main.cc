@@ -6,6 +6,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "common/log/log.h"
+#include "common/process/shutdown.h"
 #include "common/status/status.h"
 #include "fleet/config.h"
 #include "fleet/service.h"
@@ -25,6 +26,7 @@ way from an empty machine to the first rollout. Exit codes: 0 ended in order, 1 
 }  // namespace
 
 int main(int argc, char** argv) {
+  tandem::NeverEndSilently(argv[0]);
   CLI::App app("Rolls releases out to a fleet of units in rings, and takes bad ones back by itself.", "tandem-fleet");
   app.set_version_flag("--version", absl::StrCat("tandem-fleet ", TANDEM_VERSION));
   app.footer(kExamples);

@@ -9,6 +9,7 @@
 #include "common/config/yaml_config.h"
 #include "common/crypto/key_set.h"
 #include "common/log/log.h"
+#include "common/process/shutdown.h"
 #include "common/status/status.h"
 #include "common/storage/file_system.h"
 #include "tandem/config/v1/um.pb.h"
@@ -158,6 +159,7 @@ absl::Status Run(const UmProcessConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  NeverEndSilently(argv[0]);
   CLI::App app(
       "Runs the Update Managers of this computer: root file system, bootloader, microcontrollers, model and config "
       "payloads.",

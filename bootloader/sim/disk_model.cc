@@ -105,6 +105,7 @@ absl::Status DiskModel::Rename(const std::string&, const std::string&) { return 
 absl::Status DiskModel::Remove(const std::string&) { return NoFiles(); }
 absl::Status DiskModel::RemoveTree(const std::string&) { return NoFiles(); }
 absl::Status DiskModel::MakeFolders(const std::string&) { return NoFiles(); }
+absl::Status DiskModel::ShareWithAll(const std::string&) { return NoFiles(); }
 absl::Status DiskModel::SyncFolder(const std::string&) { return absl::OkStatus(); }
 absl::Status DiskModel::SwitchSymlink(const std::string&, const std::string&) { return NoFiles(); }
 absl::StatusOr<std::string> DiskModel::ReadSymlink(const std::string&) { return NoFiles(); }

@@ -36,6 +36,7 @@ class DiskModel final : public FileSystem {
   absl::Status Remove(const std::string& path) override;
   absl::Status RemoveTree(const std::string& path) override;
   absl::Status MakeFolders(const std::string& path) override;
+  absl::Status ShareWithAll(const std::string& path) override;
   absl::Status SyncFolder(const std::string& path) override;
   absl::Status SwitchSymlink(const std::string& target, const std::string& link) override;
   absl::StatusOr<std::string> ReadSymlink(const std::string& link) override;

@@ -111,8 +111,9 @@ void SafeMode::SetFlag() {
   if (flag_file_.empty()) return;
   absl::Status status;
   if (state_.safe_mode && !on_trial_) {
-    status = fs_.MakeFolders(ParentFolder(flag_file_));
+    status = fs_.MakeSharedFolders(ParentFolder(flag_file_));
     if (status.ok()) status = fs_.WriteFileAtomically(flag_file_, absl::StrCat(state_.reason, "\n"));
+    if (status.ok()) status = fs_.ShareWithAll(flag_file_);
   } else if (fs_.Exists(flag_file_)) {
     status = fs_.Remove(flag_file_);
   }

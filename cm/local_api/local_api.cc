@@ -171,7 +171,7 @@ LocalApi::~LocalApi() {
 
 absl::StatusOr<std::unique_ptr<LocalApi>> LocalApi::Start(EventLoop& loop, Coordinator& coordinator, History& history,
                                                           const std::string& unix_socket) {
-  RETURN_IF_ERROR(FileSystem::Real().MakeFolders(ParentFolder(unix_socket)));
+  RETURN_IF_ERROR(FileSystem::Real().MakeSharedFolders(ParentFolder(unix_socket)));
   auto impl = std::make_unique<Impl>();
   impl->service = std::make_unique<Service>(loop, coordinator, history);
   grpc::ServerBuilder builder;

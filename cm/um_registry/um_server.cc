@@ -133,7 +133,7 @@ absl::StatusOr<std::unique_ptr<UmServer>> UmServer::Start(EventLoop& loop, UmReg
   impl->service = std::make_unique<RegisterService>(loop, registry);
   grpc::ServerBuilder builder;
   if (!config.unix_socket().empty()) {
-    RETURN_IF_ERROR(FileSystem::Real().MakeFolders(ParentFolder(config.unix_socket())));
+    RETURN_IF_ERROR(FileSystem::Real().MakeSharedFolders(ParentFolder(config.unix_socket())));
     builder.AddListeningPort(absl::StrCat("unix:", config.unix_socket()), grpc::InsecureServerCredentials());
   }
   if (!config.listen().empty()) {

@@ -277,7 +277,13 @@ absl::Status LoadYamlText(const std::string& text, const std::string& name, Mess
   ConfigLines unused;
   YAML::Node root;
   try {
-    root = YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ":", documents[1].Mark().line + 1,
+                                                     ": a second YAML document begins here, after \"---\" or \"...\"; "
+                                                     "everything stands in one"));
+    }
+    if (!documents.empty()) root = documents[0];
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(name, ":", error.mark.line + 1, ": not YAML: ", error.msg));
   }

@@ -70,6 +70,15 @@ TEST(YamlConfig, RefusesTwoOfWhatExcludesEachOther) {
   EXPECT_THAT(ErrorOf("unit_id: a\nunit_id: b\n"), HasSubstr("given twice"));
 }
 
+// Half of a configuration that is not in force, and nobody hears of it.
+TEST(YamlConfig, RefusesASecondDocument) {
+  EXPECT_THAT(ErrorOf("unit_id: gw\n---\nneeds_approval: true\n"), HasSubstr(":3: a second YAML document"));
+  EXPECT_THAT(ErrorOf("unit_id: gw\n...\nneeds_approval: true\n"), HasSubstr("a second YAML document"));
+  EXPECT_THAT(ErrorOf("unit_id: gw\n---\n- [not: even: yaml"), HasSubstr("not YAML"));
+  config::v1::CmConfig config;
+  EXPECT_TRUE(Load("---\nunit_id: gw\n...\n", config).ok());
+}
+
 TEST(YamlConfig, RefusesWhatIsNotYaml) { EXPECT_THAT(ErrorOf("a: [1,\n b"), HasSubstr("not YAML")); }
 
 TEST(YamlConfig, SaysWhichRequiredFieldIsMissing) {

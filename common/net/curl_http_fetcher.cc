@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace tandem {
 namespace {
@@ -76,8 +77,6 @@ std::optional<uint64_t> ParseContentRange(std::string_view line) {
 
 }  // namespace
 
-std::string UrlForPeople(const std::string& url) { return url.substr(0, url.find_first_of("?#")); }
-
 class CurlHttpFetcher::Handle {
  public:
   Handle() : easy_(curl_easy_init()) {}
@@ -124,9 +123,10 @@ class CurlHttpFetcher::Transfer {
   absl::Status Finish(CURLcode code, const char* text) {
     if (!own_status_.ok()) return own_status_;
     if (complete_) return absl::OkStatus();
-    const std::string what = absl::StrCat("fetch ", UrlForPeople(request_.url));
+    const std::string what = absl::StrCat("fetch ", WithoutUrlSecrets(request_.url));
     if (code != CURLE_OK) {
-      return absl::Status(CodeOfCurl(code), absl::StrCat(what, ": ", *text != '\0' ? text : curl_easy_strerror(code)));
+      return absl::Status(CodeOfCurl(code),
+                          absl::StrCat(what, ": ", WithoutUrlSecrets(*text != '\0' ? text : curl_easy_strerror(code))));
     }
     if (const long status = HttpStatus(); status != 0 && status / 100 != 2) {  // NOLINT(google-runtime-int)
       return absl::Status(CodeOfHttpStatus(status), absl::StrCat(what, ": the server answered ", status));
@@ -158,8 +158,8 @@ class CurlHttpFetcher::Transfer {
     usable_ = status == 0 || status == 200 || status == 206;
     if (status == 200) skip_ = request_.offset;
     if (status == 206 && range_start_ != request_.offset) {
-      own_status_ = absl::FailedPreconditionError(
-          absl::StrCat("fetch ", UrlForPeople(request_.url), ": the server sent another range than was asked for"));
+      own_status_ = absl::FailedPreconditionError(absl::StrCat("fetch ", WithoutUrlSecrets(request_.url),
+                                                               ": the server sent another range than was asked for"));
       return false;
     }
     return true;

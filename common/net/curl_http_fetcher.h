@@ -34,9 +34,6 @@ class CurlHttpFetcher : public HttpFetcher {
   std::vector<std::unique_ptr<Handle>> idle_;
 };
 
-// "https://h/a?token=x" -> "https://h/a": fit for logs and messages.
-std::string UrlForPeople(const std::string& url);
-
 }  // namespace tandem
 
 #endif  // TANDEM_COMMON_NET_CURL_HTTP_FETCHER_H_

@@ -18,6 +18,7 @@
 #include "common/net/host_port.h"
 #include "common/net/publish_window.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace tandem {
 namespace {
@@ -187,7 +188,7 @@ struct MqttClient::Impl {
 
   // One attempt. Paho throws; nothing of it leaves here.
   absl::Status Connect() {
-    const std::string what = absl::StrCat("connect to ", options.url);
+    const std::string what = absl::StrCat("connect to ", WithoutUrlSecrets(options.url));
     try {
       const std::optional<MqttMessage> will = options.will ? options.will() : std::nullopt;
       if (will.has_value()) connect.set_will(mqtt::will_options(will->topic, will->payload, will->qos, will->retained));

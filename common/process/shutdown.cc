@@ -1,11 +1,20 @@
 #include "common/process/shutdown.h"
 
+#include <execinfo.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 #include <utility>
+
+#include "absl/debugging/failure_signal_handler.h"
+#include "absl/debugging/stacktrace.h"
+#include "absl/debugging/symbolize.h"
 
 namespace tandem {
 namespace {
@@ -19,6 +28,19 @@ void OnSignal(int) {
   errno = saved;
 }
 
+// Abseil's own goes by frame pointers, which neither we nor the libraries have.
+int Unwind(void** frames, int* sizes, int max_depth, int skip, const void* /*context*/, int* dropped) {
+  std::array<void*, 64> all{};
+  const int depth = backtrace(all.data(), static_cast<int>(all.size()));
+  const int kept = std::clamp(depth - skip, 0, max_depth);
+  for (int i = 0; i < kept; ++i) {
+    frames[i] = all[static_cast<size_t>(skip) + static_cast<size_t>(i)];
+    if (sizes != nullptr) sizes[i] = 0;
+  }
+  if (dropped != nullptr) *dropped = std::max(0, depth - skip - kept);
+  return kept;
+}
+
 void SetHandler(void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
@@ -28,6 +50,18 @@ void SetHandler(void (*handler)(int)) {
 }
 
 }  // namespace
+
+void NeverEndSilently(const char* program) {
+  signal(SIGPIPE, SIG_IGN);
+  // The first call loads what it needs, which a handler must not.
+  void* unused[1];
+  backtrace(unused, 1);
+  absl::SetStackUnwinder(Unwind);
+  absl::InitializeSymbolizer(program);
+  absl::InstallFailureSignalHandler(absl::FailureSignalHandlerOptions());
+  // To be ended is no fault.
+  signal(SIGTERM, SIG_DFL);
+}
 
 struct ShutdownSignals::Impl {
   std::thread waiter;

@@ -56,6 +56,8 @@ struct FakeFileSystem::Node {
 
   explicit Node(Kind which) : kind(which) {}
 
+  // Every user may read it.
+  bool shared = false;
   Kind kind;
   std::string data;
   std::string durable_data;

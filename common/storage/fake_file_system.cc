@@ -207,6 +207,9 @@ absl::StatusOr<FakeFileSystem::NodePtr> FakeFileSystem::CreateFile(const std::st
 absl::StatusOr<std::unique_ptr<File>> FakeFileSystem::Open(const std::string& path, OpenMode mode) {
   std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(CheckPower());
+  if (mode == OpenMode::kReadWriteAlone && in_use_.contains(path)) {
+    return absl::FailedPreconditionError(absl::StrCat("open ", path, ": it is in use"));
+  }
   const bool create = mode == OpenMode::kCreate;
   ASSIGN_OR_RETURN(NodePtr node, create ? CreateFile(path) : FindFile(path));
   return std::make_unique<OpenFile>(*this, std::move(node), path, mode != OpenMode::kReadOnly);
@@ -362,6 +365,21 @@ absl::StatusOr<std::string> FakeFileSystem::ReadSymlink(const std::string& link)
   if (place.node == nullptr) return NotFound(link);
   if (place.node->kind != Node::Kind::kSymlink) return absl::InvalidArgumentError(absl::StrCat(link, ": no symlink"));
   return place.node->link_target;
+}
+
+absl::Status FakeFileSystem::ShareWithAll(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(CheckPower());
+  ASSIGN_OR_RETURN(const Place place, Find(path, true));
+  if (place.node == nullptr) return absl::NotFoundError(absl::StrCat("share ", path, ": not there"));
+  place.node->shared = true;
+  return absl::OkStatus();
+}
+
+bool FakeFileSystem::IsShared(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  const absl::StatusOr<Place> place = Find(path, true);
+  return place.ok() && place->node != nullptr && place->node->shared;
 }
 
 bool FakeFileSystem::Exists(const std::string& path) {

@@ -25,6 +25,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,8 @@ class FakeFileSystem : public FileSystem {
   void PutDevice(const std::string& path, uint64_t size);
   // Changes bytes on the medium behind everybody's back.
   void Damage(const std::string& path, uint64_t offset, std::string_view bytes);
+  // Somebody else has it: OpenMode::kReadWriteAlone is FAILED_PRECONDITION.
+  void SetInUse(const std::string& path);
   // Files may hold this many bytes together; more is RESOURCE_EXHAUSTED. Devices do not count.
   void SetCapacity(uint64_t bytes);
 
@@ -72,6 +75,9 @@ class FakeFileSystem : public FileSystem {
   // Sees each changing call before it happens; "write", "/dev/b". Must not call back into the file system.
   void SetObserver(std::function<void(std::string_view call, const std::string& path)> observer);
 
+  // Whether ShareWithAll() was called for what is there now.
+  bool IsShared(const std::string& path);
+
   // ---- FileSystem ----
 
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override;
@@ -81,6 +87,7 @@ class FakeFileSystem : public FileSystem {
   absl::Status Remove(const std::string& path) override;
   absl::Status RemoveTree(const std::string& path) override;
   absl::Status MakeFolders(const std::string& path) override;
+  absl::Status ShareWithAll(const std::string& path) override;
   absl::Status SyncFolder(const std::string& path) override;
   absl::Status SwitchSymlink(const std::string& target, const std::string& link) override;
   absl::StatusOr<std::string> ReadSymlink(const std::string& link) override;
@@ -130,6 +137,7 @@ class FakeFileSystem : public FileSystem {
   uint64_t boots_ = 0;
   bool power_lost_ = false;
   std::optional<uint64_t> capacity_;
+  std::set<std::string> in_use_;
   std::map<uint64_t, absl::Status> failures_;
   uint64_t failing_from_ = 0;
   absl::Status failing_;

@@ -55,6 +55,11 @@ void FakeFileSystem::Damage(const std::string& path, uint64_t offset, std::strin
   WriteInto((*node)->durable_data, offset, bytes);
 }
 
+void FakeFileSystem::SetInUse(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  in_use_.insert(path);
+}
+
 void FakeFileSystem::SetCapacity(uint64_t bytes) {
   std::lock_guard lock(mutex_);
   capacity_ = bytes;

@@ -118,5 +118,14 @@ TEST(FakeFileSystemTest, ADeviceEndsWhereItEnds) {
   EXPECT_FALSE(device->Truncate(4).ok());
 }
 
+TEST(FakeFileSystemTest, SharingEndsWithoutPower) {
+  FakeFileSystem fs;
+  ASSERT_TRUE(fs.MakeSharedFolders("/a/b").ok());
+  EXPECT_TRUE(fs.IsShared("/a"));
+  EXPECT_TRUE(fs.IsShared("/a/b"));
+  fs.PowerCut(1);
+  EXPECT_FALSE(fs.MakeSharedFolders("/a/b/c").ok());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -37,8 +37,8 @@ class File {
   virtual absl::Status DropCache() = 0;
 };
 
-// Paths are absolute or relative to the working directory. Errors name the path. NOT_FOUND for what is not there.
-// Thread-safe.
+// Paths are absolute or relative to the working directory. Errors name the path. NOT_FOUND for what is not there. What
+// is made belongs to this user alone, whatever the umask: files 0600, folders 0700. Thread-safe.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -69,6 +69,10 @@ class FileSystem {
   // With parents, durable on return; OK when it is there.
   virtual absl::Status MakeFolders(const std::string& path) = 0;
   virtual absl::Status SyncFolder(const std::string& path) = 0;
+  // Every user of the machine may read it: a file is 0644, a folder 0755.
+  virtual absl::Status ShareWithAll(const std::string& path) = 0;
+  // MakeFolders(), and those that were missing are shared with all. What was there keeps the mode that it has.
+  absl::Status MakeSharedFolders(const std::string& path);
   // Makes `link` point to `target` by rename of a temporary link, and syncs the folder: old or new, never none.
   virtual absl::Status SwitchSymlink(const std::string& target, const std::string& link) = 0;
   virtual absl::StatusOr<std::string> ReadSymlink(const std::string& link) = 0;

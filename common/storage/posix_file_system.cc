@@ -22,8 +22,10 @@
 namespace tandem {
 namespace {
 
-constexpr mode_t kFileMode = 0644;
-constexpr mode_t kFolderMode = 0755;
+constexpr mode_t kFileMode = 0600;
+constexpr mode_t kFolderMode = 0700;
+constexpr mode_t kSharedFileMode = 0644;
+constexpr mode_t kSharedFolderMode = 0755;
 
 absl::Status LastError(std::string_view action, const std::string& path) {
   const int error_number = errno;
@@ -227,6 +229,14 @@ class PosixFileSystem : public FileSystem {
     return absl::OkStatus();
   }
 
+  absl::Status ShareWithAll(const std::string& path) override {
+    struct stat info {};
+    if (stat(path.c_str(), &info) < 0) return LastError("look at", path);
+    const mode_t mode = S_ISDIR(info.st_mode) ? kSharedFolderMode : kSharedFileMode;
+    if ((info.st_mode & 07777) != mode && chmod(path.c_str(), mode) < 0) return LastError("share with all", path);
+    return absl::OkStatus();
+  }
+
   absl::Status SwitchSymlink(const std::string& target, const std::string& link) override {
     const std::string temporary = link + ".tmp";
     RETURN_IF_ERROR(Remove(temporary));
@@ -268,6 +278,14 @@ class PosixFileSystem : public FileSystem {
 FileSystem& FileSystem::Real() {
   static PosixFileSystem* const file_system = new PosixFileSystem;
   return *file_system;
+}
+
+absl::Status FileSystem::MakeSharedFolders(const std::string& path) {
+  // Without power the fake file system says of the root, too, that it is not there.
+  if (path.empty() || path == "/" || path == "." || Exists(path)) return MakeFolders(path);
+  RETURN_IF_ERROR(MakeSharedFolders(ParentFolder(path)));
+  RETURN_IF_ERROR(MakeFolders(path));
+  return ShareWithAll(path);
 }
 
 std::string JoinPath(std::string_view folder, std::string_view name) {

@@ -150,5 +150,34 @@ TEST_F(PosixFileSystemTest, ACharacterDeviceHasNothingToSync) {
   EXPECT_TRUE(device->DropCache().ok());
 }
 
+TEST_F(PosixFileSystemTest, WhatIsMadeIsThisUsersAloneUntilItIsShared) {
+  const mode_t before = umask(0);
+  const auto mode = [&](const std::string& name) {
+    struct stat info {};
+    EXPECT_EQ(stat(At(name).c_str(), &info), 0) << name;
+    return info.st_mode & 07777;
+  };
+  ASSERT_TRUE(fs_.MakeFolders(At("a/b")).ok());
+  ASSERT_TRUE(fs_.WriteFileAtomically(At("a/file"), "x").ok());
+  ASSERT_TRUE(fs_.Open(At("a/made"), FileSystem::OpenMode::kCreate).ok());
+  EXPECT_EQ(mode("a"), 0700u);
+  EXPECT_EQ(mode("a/b"), 0700u);
+  EXPECT_EQ(mode("a/file"), 0600u);
+  EXPECT_EQ(mode("a/made"), 0600u);
+  umask(0077);
+  ASSERT_TRUE(fs_.ShareWithAll(At("a/file")).ok());
+  ASSERT_TRUE(fs_.MakeSharedFolders(At("a/c/d")).ok());
+  ASSERT_TRUE(fs_.MakeSharedFolders(At("a/b")).ok());
+  EXPECT_TRUE(fs_.MakeSharedFolders("/").ok());
+  EXPECT_TRUE(fs_.MakeSharedFolders(".").ok());
+  umask(before);
+  EXPECT_EQ(mode("a"), 0700u) << "it was there before";
+  EXPECT_EQ(mode("a/file"), 0644u);
+  EXPECT_EQ(mode("a/c"), 0755u);
+  EXPECT_EQ(mode("a/c/d"), 0755u);
+  EXPECT_EQ(mode("a/b"), 0700u) << "it was there before";
+  EXPECT_FALSE(fs_.ShareWithAll(At("none")).ok());
+}
+
 }  // namespace
 }  // namespace tandem

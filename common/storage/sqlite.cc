@@ -61,6 +61,8 @@ std::string Row::Text(int column) const {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::OpenUnchecked(const std::string& path) {
+  // SQLite would make it readable for all; its other files get the same mode. What cannot be made it reports itself.
+  if (!path.empty() && path[0] != ':') FileSystem::Real().Open(path, FileSystem::OpenMode::kCreate).IgnoreError();
   sqlite3* handle = nullptr;
   const int opened = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   auto db = std::unique_ptr<Database>(new Database(handle, path));

@@ -1,11 +1,14 @@
 #include "common/text/text.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace tandem {
 namespace {
 
 constexpr std::string_view kMore = "…";
+constexpr size_t kMoreToRead = 64 << 10;
+constexpr std::string_view kUrlEnds = " \t\n\"'`<>";
 
 // How many bytes the character at `at` has; 0: it is none.
 size_t CharacterAt(std::string_view text, size_t at) {
@@ -25,6 +28,11 @@ size_t CharacterAt(std::string_view text, size_t at) {
   return length;
 }
 
+bool IsToken(std::string_view part) {
+  return part.size() == kUrlTokenDigits &&
+         std::ranges::all_of(part, [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
 bool IsWithinCharacter(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
 }  // namespace
@@ -40,12 +48,34 @@ std::string ValidUtf8(std::string_view text) {
   return valid;
 }
 
+std::string WithoutUrlSecrets(std::string_view text) {
+  std::string shown;
+  for (size_t mark = text.find("://"); mark != std::string_view::npos; mark = text.find("://")) {
+    shown.append(text.substr(0, mark + 3));
+    text.remove_prefix(mark + 3);
+    std::string_view url = text.substr(0, text.find_first_of(kUrlEnds));
+    text.remove_prefix(url.size());
+    if (const size_t user = url.substr(0, url.find('/')).rfind('@'); user != std::string_view::npos) {
+      url.remove_prefix(user + 1);
+    }
+    url = url.substr(0, url.find_first_of("?#"));
+    while (!url.empty()) {
+      const size_t end = std::min(url.find('/'), url.size());
+      shown.append(IsToken(url.substr(0, end)) ? "***" : url.substr(0, end));
+      url.remove_prefix(end);
+      if (!url.empty()) shown.push_back('/');
+      if (!url.empty()) url.remove_prefix(1);
+    }
+  }
+  return shown.append(text);
+}
+
 std::string CleanText(std::string_view text, size_t limit) {
-  // Four bytes more than asked for: what is cut in two there is cut off again.
-  std::string clean = ValidUtf8(text.substr(0, limit + 4));
+  // A little more than asked for: what is cut in two there, a character or a URL, is cut off again.
+  std::string clean = WithoutUrlSecrets(ValidUtf8(text.substr(0, limit + kMoreToRead)));
   std::ranges::replace_if(
       clean, [](char c) { return c == '\n' || c == '\t'; }, ' ');
-  if (text.size() <= limit && clean.size() <= limit) return clean;
+  if (text.size() <= limit + kMoreToRead && clean.size() <= limit) return clean;
   return limit < kMore.size() ? Beginning(clean, limit) : Beginning(clean, limit - kMore.size()).append(kMore);
 }
 

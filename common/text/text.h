@@ -15,7 +15,13 @@ inline constexpr size_t kMaxTextBytes = 1024;
 // With "?" for each byte that is not UTF-8, and for control characters but line ends and tabs.
 std::string ValidUtf8(std::string_view text);
 
-// ValidUtf8() on one line, and at most `limit` bytes; "…" says that there was more.
+// `text` without what opens something: user and password, query and fragment of each URL in it, and tokens of CM's
+// artifact server (a part of a path that is kUrlTokenDigits hexadecimal digits). A URL is what has "://" and ends at a
+// space or quote.
+std::string WithoutUrlSecrets(std::string_view text);
+inline constexpr size_t kUrlTokenDigits = 48;
+
+// ValidUtf8() and WithoutUrlSecrets() on one line, and at most `limit` bytes; "…" says that there was more.
 std::string CleanText(std::string_view text, size_t limit = kMaxTextBytes);
 
 // At most `bytes` of the beginning, or the end, of valid UTF-8; no character is cut in two.

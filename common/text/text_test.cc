@@ -40,6 +40,36 @@ TEST(CleanText, IsOneLineOfAtMostSoManyBytes) {
   }
 }
 
+TEST(WithoutUrlSecrets, HidesWhatOpensSomething) {
+  const std::string token(kUrlTokenDigits, 'a');
+  const std::pair<std::string, std::string> cases[] = {
+      {"", ""},
+      {"no URL: a:b@c?d#e", "no URL: a:b@c?d#e"},
+      {"fetch http://ota:s3cr3t@cdn:80/site/a.img: 404", "fetch http://cdn:80/site/a.img: 404"},
+      {"https://cdn/a?sv=1&sig=a%2Fb failed", "https://cdn/a failed"},
+      {"https://cdn?sig=x#y", "https://cdn"},
+      {"(\"https://u@cdn/a#frag\")", "(\"https://cdn/a\")"},
+      {"http://u:p@ss@cdn/", "http://cdn/"},
+      {"http://u:p?q@cdn/", "http://cdn/"},
+      {"http://cdn/a@b", "http://cdn/a@b"},
+      {"http://10.0.0.1:8081/a/" + token + "/" + std::string(64, 'b') + ": 403",
+       "http://10.0.0.1:8081/a/***/" + std::string(64, 'b') + ": 403"},
+      {"http://a:b@one/x?y http://c:d@two/x?y.", "http://one/x http://two/x"},
+      {"mqtts://unit:key@broker:8883", "mqtts://broker:8883"},
+      {"://", "://"},
+      {"http://@", "http://"},
+  };
+  for (const auto& [text, shown] : cases) EXPECT_EQ(WithoutUrlSecrets(text), shown) << text;
+}
+
+TEST(CleanText, ShowsNoSecretOfAUrlWhereverItIsCut) {
+  for (size_t before = 0; before < 60; ++before) {
+    const std::string text =
+        std::string(before, 'x') + " http://user:" + std::string(2'000, 's') + "@cdn/a?sig=" + std::string(5'000, 's');
+    EXPECT_THAT(CleanText(text, 50), testing::Not(testing::HasSubstr("ss"))) << before;
+  }
+}
+
 TEST(CleanTexts, ReachesEveryTextOfAMessage) {
   updatemanager::v2::UpdateStatus status;
   status.set_activity("a\nb");

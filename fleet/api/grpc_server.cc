@@ -129,7 +129,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Operations& operat
   impl->service = std::make_unique<Service>(operations, authenticator);
   grpc::ServerBuilder builder;
   if (!options.unix_socket.empty()) {
-    RETURN_IF_ERROR(FileSystem::Real().MakeFolders(ParentFolder(options.unix_socket)));
+    RETURN_IF_ERROR(FileSystem::Real().MakeSharedFolders(ParentFolder(options.unix_socket)));
     builder.AddListeningPort(absl::StrCat("unix:", options.unix_socket), grpc::InsecureServerCredentials());
   }
   if (!options.listen.empty()) {

@@ -92,6 +92,7 @@ absl::Status ProcessFs::RemoveTree(const std::string& path) {
 absl::Status ProcessFs::MakeFolders(const std::string& path) {
   return Change(!fs_.Exists(path), [&] { return fs_.MakeFolders(path); });
 }
+absl::Status ProcessFs::ShareWithAll(const std::string& path) { return fs_.ShareWithAll(path); }
 absl::Status ProcessFs::SyncFolder(const std::string& path) {
   return Change(false, [&] { return fs_.SyncFolder(path); });
 }

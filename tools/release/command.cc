@@ -67,12 +67,17 @@ absl::StatusOr<std::vector<std::string>> ReadInputs(const std::vector<std::strin
   return contents;
 }
 
+absl::Status WriteShared(const std::string& path, const std::string& text) {
+  RETURN_IF_ERROR(FileSystem::Real().WriteFileAtomically(path, text));
+  return FileSystem::Real().ShareWithAll(path);
+}
+
 absl::Status WriteOutput(const std::string& path, const std::string& text) {
   if (path.empty() || path == "-") {
     std::cout << text << "\n";
     return absl::OkStatus();
   }
-  return FileSystem::Real().WriteFileAtomically(path, text + "\n");
+  return WriteShared(path, text + "\n");
 }
 
 absl::StatusOr<std::vector<PrivateKey>> LoadPrivateKeys(const std::vector<std::string>& paths) {

@@ -52,6 +52,8 @@ absl::StatusOr<std::optional<std::string>> ReadJsonUnlessBundle(const std::strin
 absl::StatusOr<std::vector<std::string>> ReadInputs(const std::vector<std::string>& paths);
 // To a file as a whole, or to standard output for "" and "-"; one newline at the end.
 absl::Status WriteOutput(const std::string& path, const std::string& text);
+// A file that others may read, such as a web server.
+absl::Status WriteShared(const std::string& path, const std::string& text);
 
 absl::StatusOr<std::vector<PrivateKey>> LoadPrivateKeys(const std::vector<std::string>& paths);
 

@@ -27,7 +27,7 @@ absl::Status New(const NewOptions& options) {
   ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(algorithm));
   RETURN_IF_ERROR(SavePrivateKey(key, options.out));
   const std::string public_file = options.out + ".pub";
-  RETURN_IF_ERROR(FileSystem::Real().WriteFileAtomically(public_file, key.public_key().ToPem()));
+  RETURN_IF_ERROR(WriteShared(public_file, key.public_key().ToPem()));
   std::cout << "keyid " << key.public_key().keyid() << "\n"
             << options.out << "      private: keep it, and keep it secret\n"
             << public_file << "  public: for key sets\n";
