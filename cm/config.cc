@@ -236,6 +236,8 @@ absl::Status Check(const std::string& file, const ConfigLines& lines, const conf
                            absl::StrCat(lines.Of("health.probes"), ": health")));
   RETURN_IF_ERROR(Annotate(CheckProbes({config.preconditions().begin(), config.preconditions().end()}),
                            absl::StrCat(lines.Of("preconditions"), ": preconditions")));
+  RETURN_IF_ERROR(Annotate(CheckProbes({config.conditions().begin(), config.conditions().end()}),
+                           absl::StrCat(lines.Of("conditions"), ": conditions")));
   if (config.has_cloud()) {
     RETURN_IF_ERROR(Require(file, config, {"cloud.mqtt.url"}));
     RETURN_IF_ERROR(CheckCloud(lines, config.cloud().mqtt()));

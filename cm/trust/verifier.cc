@@ -5,9 +5,9 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cm/trust/unit_policy.h"
+#include "common/crypto/assigned_terms.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/key_set.h"
 #include "common/crypto/sha256.h"
@@ -83,14 +83,9 @@ absl::Status CheckAssignmentTimes(const Assignment& assignment, absl::Time now) 
   return absl::OkStatus();
 }
 
-absl::Status CheckBaseUrls(const Assignment& assignment) {
-  for (const std::string& url : assignment.base_urls()) {
-    if (!absl::StartsWith(url, "https://") && !absl::StartsWith(url, "http://") && !absl::StartsWith(url, "file://")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("base URL \"", url, "\" of the assignment is not http, https or file"));
-    }
-  }
-  return absl::OkStatus();
+absl::Status CheckAssignedTerms(const Assignment& assignment) {
+  RETURN_IF_ERROR(CheckAssignedConditions(assignment.preconditions(), assignment.conditions()));
+  return CheckBaseUrls(assignment.base_urls());
 }
 
 absl::StatusOr<ReleaseList> OpenCurrentList(const std::string& envelope, const TrustedKeys& keys,
@@ -188,7 +183,7 @@ absl::StatusOr<AcceptedDesired> VerifyDesired(const DesiredEnvelopes& documents,
     RETURN_IF_ERROR(CheckExpiry(keys.newest.expires(), now, absl::StrCat("key set version ", keys.newest.version()),
                                 "publish a newer one"));
     RETURN_IF_ERROR(CheckAssignmentTimes(assignment.document, now));
-    RETURN_IF_ERROR(CheckBaseUrls(assignment.document));
+    RETURN_IF_ERROR(Annotate(CheckAssignedTerms(assignment.document), "assignment"));
   }
   ASSIGN_OR_RETURN(
       const ReleaseList list,

@@ -389,9 +389,23 @@ TEST_F(VerifierTest, AComponentListedTwiceIsRefused) {
 }
 
 TEST_F(VerifierTest, BaseUrlsOfOtherKindsAreRefused) {
+  for (const char* url : {"ftp://example.com/", "file:///etc/"}) {
+    Assignment assignment = GoodAssignment();
+    assignment.add_base_urls(url);
+    ExpectRefused(With(assignment), kInvalid, "is not http or https");
+  }
+}
+
+TEST_F(VerifierTest, TheOnlineKeyRunsNothingOnAUnit) {
   Assignment assignment = GoodAssignment();
-  assignment.add_base_urls("ftp://example.com/");
-  ExpectRefused(With(assignment), kInvalid, "not http, https or file");
+  release::v1::Probe& probe = *assignment.add_preconditions();
+  probe.set_name("ask");
+  probe.mutable_exec()->add_command("id");
+  ExpectRefused(With(assignment), kInvalid, "precondition \"ask\" is of kind exec");
+  probe.mutable_http()->set_url("http://169.254.169.254/");
+  ExpectRefused(With(assignment), kInvalid, "is of kind http");
+  probe.mutable_memory()->set_min_available_bytes(1);
+  EXPECT_TRUE(VerifyDesired(With(assignment), unit_, trust_).ok());
 }
 
 // ---- Key rotation ----

@@ -37,8 +37,10 @@ bool FetchesItself(const config::v1::Node& node, const ArtifactSource& source) {
   return source.bundle_path.empty() && node.computer() == kMainComputer && !WantsSha3(node);
 }
 
+// A query, such as the signature of a presigned URL, stays behind the path.
 std::string JoinUrl(const std::string& base, const std::string& path) {
-  return absl::StrCat(absl::StripSuffix(base, "/"), "/", path);
+  const size_t query = std::min(base.find('?'), base.size());
+  return absl::StrCat(absl::StripSuffix(base.substr(0, query), "/"), "/", path, base.substr(query));
 }
 
 umv2::PrepareComponentInfo DescribeTarget(const Target& target) {

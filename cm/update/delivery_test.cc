@@ -220,6 +220,17 @@ TEST_F(DeliveryTest, AnUpdateThatWasForgottenMayBeginAgain) {
 }
 
 // For ThreadSanitizer: nothing but the end itself orders the worker's last steps before it.
+// mender-server#1213: the path goes before the query, which holds the signature.
+TEST_F(DeliveryTest, APresignedUrlKeepsItsQueryBehindThePath) {
+  source_.base_urls = {"http://m/site/?sv=1&sig=a%2Fb", "http://n?x=/", "http://o/"};
+  Ask(Node("a", "main"));
+  const auto info = Answer("a");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->url(), "http://m/site/artifact?sv=1&sig=a%2Fb");
+  EXPECT_THAT(info->annotations(), testing::HasSubstr("http://n/artifact?x=/"));
+  EXPECT_THAT(info->annotations(), testing::HasSubstr("http://o/artifact"));
+}
+
 TEST_F(DeliveryTest, EndsWithAnAnswerThatNobodyTook) {
   MakeBundle();
   Ask(Node("a", "ecu2"));

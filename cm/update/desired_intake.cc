@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cm/trust/unit_policy.h"
+#include "cm/update/conditions.h"
 #include "cm/update/machine/events.h"
 #include "cm/update/status_view.h"
 #include "cm/update/um_events.h"
@@ -34,14 +35,18 @@ bool NamesWholeTypes(const AcceptedDesired& desired) {
   });
 }
 
-absl::Status CheckAllProbes(const AcceptedDesired& accepted) {
+absl::Status CheckAllProbes(const AcceptedDesired& accepted, const config::v1::CmConfig& config) {
   for (const AcceptedRelease& release : accepted.releases) {
+    const std::string where = absl::StrCat("release ", release.release.release_id());
     const auto& probes = release.release.health().probes();
-    RETURN_IF_ERROR(
-        Annotate(CheckProbes({probes.begin(), probes.end()}), absl::StrCat("release ", release.release.release_id())));
+    RETURN_IF_ERROR(Annotate(CheckProbes({probes.begin(), probes.end()}), where));
+    const auto& conditions = release.release.conditions();
+    RETURN_IF_ERROR(Annotate(CheckProbes({conditions.begin(), conditions.end()}), where));
   }
   const auto& preconditions = accepted.assignment.preconditions();
-  return Annotate(CheckProbes({preconditions.begin(), preconditions.end()}), "the assignment's preconditions");
+  RETURN_IF_ERROR(
+      Annotate(CheckProbes({preconditions.begin(), preconditions.end()}), "the assignment's preconditions"));
+  return AssignedConditions(accepted, config).status();
 }
 
 // What MaybeBegin() looks at of the UMs: who is there, in which state, with which versions.
@@ -136,7 +141,7 @@ absl::Status DesiredIntake::Take(const Incoming& incoming) {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const AcceptedDesired accepted, VerifyDesired(incoming.documents, facts, parts_.trust.record()));
-  RETURN_IF_ERROR(CheckAllProbes(accepted));
+  RETURN_IF_ERROR(CheckAllProbes(accepted, parts_.config));
   return Accept(accepted, incoming);
 }
 

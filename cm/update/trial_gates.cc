@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cm/update/conditions.h"
 #include "cm/update/machine/events.h"
 #include "common/config/yaml_config.h"
 #include "common/status/status.h"
@@ -79,28 +80,33 @@ void TrialGates::Tick() {
 }
 
 void TrialGates::StartPreconditions() {
+  preconditions_met_ = false;
+  preconditions_reason_ = "the preconditions";
+  const absl::Status started = AskAll();
+  // What cannot be asked does not hold.
+  if (!started.ok()) preconditions_reason_ = ToPersonText(started);
+  scope_.Post([this] { UpdateReadiness(); });
+}
+
+absl::Status TrialGates::AskAll() {
   std::vector<release::v1::Probe> probes(parts_.config.preconditions().begin(), parts_.config.preconditions().end());
   if (const StoredDesired* documents = parts_.update.documents(); documents != nullptr) {
-    const auto& assigned = documents->accepted.assignment.preconditions();
-    AddProbes({assigned.begin(), assigned.end()}, "assignment", probes);
+    ASSIGN_OR_RETURN(const std::vector<release::v1::Probe> assigned,
+                     AssignedConditions(documents->accepted, parts_.config));
+    AddProbes(assigned, "assignment", probes);
   }
-  preconditions_met_ = probes.empty();
-  preconditions_reason_ = probes.empty() ? "" : "the preconditions";
-  if (!probes.empty()) {
-    absl::StatusOr<std::unique_ptr<GateRunner>> gate =
-        parts_.make_gate(GateMode::kPreconditions, probes, absl::ZeroDuration());
-    if (!gate.ok()) {
-      preconditions_reason_ = ToPersonText(gate.status());
-    } else {
-      preconditions_ = *std::move(gate);
-      preconditions_->Start([this](const GateState& state) {
-        preconditions_met_ = state.verdict == GateVerdict::kPassed;
-        preconditions_reason_ = state.reason;
-        UpdateReadiness();
-      });
-    }
+  if (probes.empty()) {
+    preconditions_met_ = true;
+    preconditions_reason_.clear();
+    return absl::OkStatus();
   }
-  scope_.Post([this] { UpdateReadiness(); });
+  ASSIGN_OR_RETURN(preconditions_, parts_.make_gate(GateMode::kPreconditions, probes, absl::ZeroDuration()));
+  preconditions_->Start([this](const GateState& state) {
+    preconditions_met_ = state.verdict == GateVerdict::kPassed;
+    preconditions_reason_ = state.reason;
+    UpdateReadiness();
+  });
+  return absl::OkStatus();
 }
 
 void TrialGates::UpdateReadiness() {

@@ -58,6 +58,8 @@ class TrialGates {
 
  private:
   void StartPreconditions();
+  // Starts the probes of all conditions; an error says why they cannot be asked.
+  absl::Status AskAll();
   void ForgetConditions();
   void StartHealthGate();
   void UpdateReadiness();

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/crypto/assigned_terms.h"
 #include "common/status/status.h"
 #include "fleet/api/operations.h"
 #include "fleet/api/page_token.h"
@@ -20,18 +20,6 @@ namespace {
 // Each is opened for its components.
 constexpr int kMaxReleases = 100;
 constexpr absl::Duration kWarnBefore = absl::Hours(24 * 30);
-constexpr int kMaxUrls = 16;
-
-absl::Status CheckUrls(const google::protobuf::RepeatedPtrField<std::string>& urls) {
-  if (urls.size() > kMaxUrls) return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxUrls, " base_urls"));
-  for (const std::string& url : urls) {
-    const bool http = absl::StartsWith(url, "http://") || absl::StartsWith(url, "https://");
-    if (!http || absl::StrContains(url, ' ')) {
-      return absl::InvalidArgumentError(absl::StrCat("base_urls: \"", url, "\" is no http:// or https:// URL"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 std::string DateOf(absl::Time time) { return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone()); }
 
@@ -108,7 +96,7 @@ absl::StatusOr<v1::Release> Operations::ReleaseView(StoreTransaction& tx, const 
 
 absl::StatusOr<v1::Release> Operations::ImportRelease(const Caller& caller, const v1::ImportReleaseRequest& request) {
   if (request.envelope().empty()) return absl::InvalidArgumentError("envelope is needed: the file of tandem-release");
-  RETURN_IF_ERROR(CheckUrls(request.base_urls()));
+  RETURN_IF_ERROR(CheckBaseUrls(request.base_urls()));
   const int64_t now = parts_.time.Now();
   v1::Release view;
   const absl::Status written = parts_.store.Write("import release", [&](StoreTransaction& tx) -> absl::Status {

@@ -63,6 +63,7 @@ absl::Status Orders::Give(StoreTransaction& tx, UnitRow& unit, const Order& orde
   if (order.spec != nullptr) {
     assignment.set_commit_on(order.spec->commit_on());
     *assignment.mutable_preconditions() = order.spec->preconditions();
+    *assignment.mutable_conditions() = order.spec->conditions();
     if (order.spec->has_install_window()) *assignment.mutable_window() = order.spec->install_window();
     assignment.set_needs_approval(order.spec->needs_approval_at_unit());
   }

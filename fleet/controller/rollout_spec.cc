@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "common/crypto/assigned_terms.h"
 #include "common/status/status.h"
 #include "fleet/store/unit_table.h"
 
@@ -101,6 +102,8 @@ absl::StatusOr<v1::RolloutSpec> CompleteSpec(v1::RolloutSpec spec) {
     }
     if (ring.target().empty()) percent = ring.percent();
   }
+  RETURN_IF_ERROR(CheckAssignedConditions(spec.preconditions(), spec.conditions()));
+  RETURN_IF_ERROR(CheckBaseUrls(spec.base_urls()));
   for (const v1::DailyWindow& window : spec.windows()) {
     RETURN_IF_ERROR(Annotate(MinuteOfDay(window.from()).status(), "windows: from"));
     RETURN_IF_ERROR(Annotate(MinuteOfDay(window.until()).status(), "windows: until"));

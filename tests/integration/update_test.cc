@@ -1,6 +1,11 @@
 // Whole updates over real processes and a real broker.
-#include <algorithm>
+#include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -431,6 +436,40 @@ TEST(Health, ProbesOfTheUnitAndOfTheReleaseMayHaveOneName) {
     probe.mutable_exec()->add_command("true");
   });
   ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  ExpectAll(unit, "2.0");
+}
+
+// Whoever has the online key chooses among genuine releases, and runs nothing (docs/security.md).
+TEST(Attack, TheOnlineKeyRunsNothingOnAUnit) {
+  UnitUnderTest unit;
+  AddThreeUms(unit);
+  unit.Start();
+  const std::string mark = unit.folder() + "/mark";
+  unit.Assign(kAllNew, [&](release::v1::Assignment& assignment, release::v1::Release&) {
+    release::v1::Probe& probe = *assignment.add_preconditions();
+    probe.set_name("mine");
+    probe.mutable_exec()->add_command("touch");
+    probe.mutable_exec()->add_command(mark);
+  });
+  EXPECT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("refused"); })) << unit.Story();
+  EXPECT_THAT(unit.FeedbackReason("refused"), HasSubstr("\"mine\" is of kind exec"));
+  EXPECT_FALSE(std::filesystem::exists(mark));
+  ExpectAll(unit, "1.0");
+}
+
+TEST(Health, AnAssignmentNamesConditionsOfTheUnit) {
+  const std::string parked = absl::StrCat(testing::TempDir(), "/parked_", getpid());
+  UnitUnderTest unit(
+      absl::StrCat("conditions: [{name: parked, interval: 100ms, exec: {command: [test, -e, ", parked, "]}}]\n"));
+  AddThreeUms(unit);
+  unit.Start();
+  unit.Assign(kAllNew,
+              [&](release::v1::Assignment& assignment, release::v1::Release&) { assignment.add_conditions("parked"); });
+  ASSERT_TRUE(unit.WaitForPhase("Ready")) << unit.Story();
+  EXPECT_TRUE(unit.WaitFor([&] { return absl::StrContains(unit.Status()->waiting_for(0), "parked"); })) << unit.Story();
+  std::ofstream(parked).close();
+  EXPECT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
+  std::filesystem::remove(parked);
   ExpectAll(unit, "2.0");
 }
 

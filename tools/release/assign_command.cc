@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "cm/health/probe.h"
 #include "common/config/yaml_config.h"
+#include "common/crypto/assigned_terms.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/sha256.h"
 #include "common/crypto/signed_metadata.h"
@@ -34,6 +35,7 @@ struct AssignOptions {
   std::string not_before;
   std::string not_after;
   std::string preconditions;
+  std::vector<std::string> conditions;
   bool needs_approval = false;
   std::string rollback_of;
   std::string correlation_id;
@@ -82,6 +84,9 @@ absl::Status AddPolicy(const AssignOptions& options, Assignment& assignment) {
         Annotate(cm::CheckProbes({spec.preconditions().begin(), spec.preconditions().end()}), options.preconditions));
     *assignment.mutable_preconditions() = spec.preconditions();
   }
+  *assignment.mutable_conditions() = {options.conditions.begin(), options.conditions.end()};
+  RETURN_IF_ERROR(CheckAssignedConditions(assignment.preconditions(), assignment.conditions()));
+  RETURN_IF_ERROR(CheckBaseUrls(assignment.base_urls()));
   if (!options.rollback_of.empty()) {
     ASSIGN_OR_RETURN(*assignment.mutable_rollback_of(), DigestOfText(options.rollback_of));
   }
@@ -133,7 +138,7 @@ A unit refuses a lower sequence; a release that failed there is tried again only
       ->capture_default_str()
       ->check(WholeNumber(0, std::numeric_limits<uint32_t>::max()));
   assign->add_option("--release", options.releases, "releases, for all of their planes")->required();
-  assign->add_option("--base-url", options.base_urls, "http(s) or file URLs, in order of preference");
+  assign->add_option("--base-url", options.base_urls, "http(s) URLs, in order of preference");
   assign->add_option("--commit-on", options.commit_on, "health, or verified: by the fleet's verdict")
       ->check(CLI::IsMember({"health", "verified"}))
       ->capture_default_str();
@@ -141,6 +146,8 @@ A unit refuses a lower sequence; a release that failed there is tried again only
   assign->add_option("--not-before", options.not_before, "begin of the install window");
   assign->add_option("--not-after", options.not_after, "end of the install window");
   assign->add_option("--preconditions", options.preconditions, "YAML file with a list `preconditions` of probes");
+  assign->add_option("--condition", options.conditions,
+                     "names of conditions of the unit or the release, to hold as well");
   assign->add_flag("--needs-approval", options.needs_approval, "somebody at the unit must approve");
   assign->add_option("--rollback-of", options.rollback_of, "the release that is taken back: a digest or a file");
   assign->add_option("--correlation-id", options.correlation_id, "in every log line; default: a random one");

@@ -63,6 +63,7 @@ absl::Status PublishArtifact(const std::string& file, const std::string& sha256,
   if (std::filesystem::exists(target, error)) return absl::OkStatus();
   const std::string partial = target + ".part";
   std::filesystem::copy_file(file, partial, std::filesystem::copy_options::overwrite_existing, error);
+  if (!error) RETURN_IF_ERROR(FileSystem::Real().ShareWithAll(partial));
   if (!error) std::filesystem::rename(partial, target, error);
   if (!error) return absl::OkStatus();
   return absl::UnknownError(absl::StrCat("copy ", file, " to ", target, ": ", error.message()));
@@ -93,6 +94,14 @@ absl::Status AddComponent(const SpecComponent& spec, const std::string& spec_fol
   return absl::OkStatus();
 }
 
+// A number that is told by its name cannot be taken for another one.
+void WarnOfNamelessNumbers(const release::v1::Probe& probe) {
+  if (!probe.exec().has_threshold() || !probe.exec().measurement().empty()) return;
+  std::cerr << "warning: probe \"" << probe.name()
+            << "\" has a threshold and no measurement: it fails unless its command prints "
+            << "exactly one number; print \"measure NAME VALUE\" and name the measurement\n";
+}
+
 // With the line of the one that is wrong.
 absl::Status AddDiagnostics(const ReleaseSpec& spec, const ConfigLines& lines, Release& release) {
   for (int i = 0; i < spec.diagnostics_size(); ++i) {
@@ -104,6 +113,7 @@ absl::Status AddDiagnostics(const ReleaseSpec& spec, const ConfigLines& lines, R
     release::v1::Probe named = diagnostic.check();
     named.set_name(diagnostic.name());
     RETURN_IF_ERROR(Annotate(cm::CheckProbes({named}), where));
+    WarnOfNamelessNumbers(named);
     if (diagnostic.target().empty()) continue;
     RETURN_IF_ERROR(Annotate(fleet::TargetExpression::Parse(diagnostic.target()).status(), lines.Of(path + ".target")));
   }
@@ -120,8 +130,8 @@ absl::Status Create(const CreateOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<PrivateKey> keys, LoadPrivateKeys(options.keys));
   const std::string artifacts = JoinPath(options.out, "artifacts");
   const std::string releases = JoinPath(options.out, "releases");
-  RETURN_IF_ERROR(FileSystem::Real().MakeFolders(artifacts));
-  RETURN_IF_ERROR(FileSystem::Real().MakeFolders(releases));
+  RETURN_IF_ERROR(FileSystem::Real().MakeSharedFolders(artifacts));
+  RETURN_IF_ERROR(FileSystem::Real().MakeSharedFolders(releases));
 
   Release release;
   release.set_namespace_(spec.namespace_());
@@ -139,10 +149,14 @@ absl::Status Create(const CreateOptions& options) {
     if (planes.insert(component.plane()).second) release.add_planes(component.plane());
   }
   *release.mutable_health()->mutable_probes() = spec.probes();
+  *release.mutable_conditions() = spec.conditions();
   RETURN_IF_ERROR(Annotate(CheckRelease(release), options.spec));
   RETURN_IF_ERROR(AddDiagnostics(spec, lines, release));
   // What a unit could not run is refused here, not there.
   RETURN_IF_ERROR(Annotate(cm::CheckProbes({spec.probes().begin(), spec.probes().end()}), options.spec));
+  for (const release::v1::Probe& probe : spec.probes()) WarnOfNamelessNumbers(probe);
+  for (const release::v1::Probe& probe : spec.conditions()) WarnOfNamelessNumbers(probe);
+  RETURN_IF_ERROR(Annotate(cm::CheckProbes({spec.conditions().begin(), spec.conditions().end()}), options.spec));
   ASSIGN_OR_RETURN(const std::string envelope, SealDocument(release, kReleaseType, keys));
   const std::string file = JoinPath(releases, spec.release_id() + ".json");
   if (FileSystem::Real().Exists(file)) {
