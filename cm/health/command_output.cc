@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -32,6 +33,25 @@ std::optional<ProbeMeasurement> ParseMeasurement(absl::string_view line) {
   return measurement;
 }
 
+// What programs print where there is no value, also with a unit behind it, such as "NaNms".
+bool StandsForNoNumber(absl::string_view word) {
+  if (!absl::ConsumePrefix(&word, "-")) absl::ConsumePrefix(&word, "+");
+  while (!word.empty() && absl::ascii_ispunct(static_cast<unsigned char>(word.back()))) word.remove_suffix(1);
+  if (absl::StartsWithIgnoreCase(word, "nan")) return !absl::StartsWithIgnoreCase(word, "nano");
+  constexpr absl::string_view kNone[] = {"inf", "infinity", "null", "none", "undefined"};
+  return std::ranges::any_of(kNone, [&](absl::string_view none) { return absl::EqualsIgnoreCase(word, none); });
+}
+
+// "140", "-0.5", "1e3", "140ms", "99.5%"; not "p99", "resnet50", "2026-11-30" or "1.2.3".
+std::optional<double> NumberOfWord(absl::string_view word) {
+  while (!word.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(word.back())) && word.back() != '.') {
+    word.remove_suffix(1);
+  }
+  double value = 0;
+  if (word.empty() || !absl::SimpleAtod(word, &value)) return std::nullopt;
+  return value;
+}
+
 std::vector<absl::string_view> Words(std::string_view text) {
   return absl::StrSplit(View(text), absl::ByAnyChar(" \t\r\n,;:()[]{}"), absl::SkipEmpty());
 }
@@ -43,9 +63,13 @@ CommandOutput ParseCommandOutput(std::string_view output) {
   for (absl::string_view line : absl::StrSplit(View(output), '\n')) {
     if (absl::ConsumePrefix(&line, kReason)) {
       result.reason = Cut(absl::StripAsciiWhitespace(line), kMaxReason);
-    } else if (absl::ConsumePrefix(&line, kMeasure) && result.measurements.size() < kMaxMeasurements) {
-      if (auto measurement = ParseMeasurement(absl::StripAsciiWhitespace(line)); measurement.has_value()) {
+    } else if (absl::ConsumePrefix(&line, kMeasure) &&
+               result.measurements.size() + result.unreadable.size() < kMaxMeasurements) {
+      const absl::string_view said = absl::StripAsciiWhitespace(line);
+      if (auto measurement = ParseMeasurement(said); measurement.has_value()) {
         result.measurements.push_back(*std::move(measurement));
+      } else {
+        result.unreadable.push_back(Cut(said.substr(0, said.find_first_of(" \t")), kMaxMeasurementName));
       }
     }
   }
@@ -67,13 +91,25 @@ std::string LogExcerpt(std::string_view text) {
   return ValidUtf8(kept);
 }
 
-std::optional<double> FirstNumber(std::string_view text) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool sign = (text[i] == '-' || text[i] == '+') && i + 1 < text.size();
-    if (!std::isdigit(static_cast<unsigned char>(text[sign ? i + 1 : i]))) continue;
-    return std::strtod(std::string(text.substr(i, 64)).c_str(), nullptr);
+absl::StatusOr<double> OnlyNumber(std::string_view text) {
+  std::optional<double> only;
+  for (const absl::string_view line : absl::StrSplit(View(text), '\n')) {
+    if (absl::StartsWith(line, kReason)) continue;
+    for (const absl::string_view word : absl::StrSplit(line, absl::ByAnyChar(" \t\r,;:=()[]{}"), absl::SkipEmpty())) {
+      const std::optional<double> number = NumberOfWord(word);
+      if (StandsForNoNumber(word) || (number.has_value() && !std::isfinite(*number))) {
+        return absl::FailedPreconditionError(absl::StrCat("it printed \"", Cut(word, 40), "\" for a number"));
+      }
+      if (!number.has_value()) continue;
+      if (only.has_value()) {
+        return absl::FailedPreconditionError(absl::StrCat("it printed more than one number, ", *only, " and ", *number,
+                                                          ": print \"measure NAME VALUE\" and name the measurement"));
+      }
+      only = number;
+    }
   }
-  return std::nullopt;
+  if (!only.has_value()) return absl::FailedPreconditionError("it printed no number");
+  return *only;
 }
 
 std::string LastLine(std::string_view text) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cm/health/probe.h"
 
 namespace tandem::cm {
@@ -26,6 +27,8 @@ inline constexpr size_t kMaxLogExcerpt = 8 << 10;
 
 struct CommandOutput {
   std::vector<ProbeMeasurement> measurements;
+  // Names of those without a number.
+  std::vector<std::string> unreadable;
   std::string reason;
 };
 CommandOutput ParseCommandOutput(std::string_view output);
@@ -33,7 +36,9 @@ CommandOutput ParseCommandOutput(std::string_view output);
 // The end of `text` without the lines above, at most kMaxLogExcerpt bytes, from the beginning of a line where it can.
 std::string LogExcerpt(std::string_view text);
 
-std::optional<double> FirstNumber(std::string_view text);
+// The one number of `text`, which may have a unit behind it. FAILED_PRECONDITION when there is none, more than one, one
+// out of range, or a word such as "nan" that stands for no number: what cannot be told is no measurement.
+absl::StatusOr<double> OnlyNumber(std::string_view text);
 std::string LastLine(std::string_view text);
 
 // OK when `answer` is `golden`, or differs from it in numbers by at most `tolerance` (and in white space, when that is

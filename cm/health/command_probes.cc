@@ -56,16 +56,17 @@ class ExecProbe : public Probe {
     report.log = LogExcerpt(ran->tail);
     report.measurements = std::move(said.measurements);
     report.broken = ran->exit_code != 0 && ran->exit_code != kFailedStatus;
-    report.result = Judge(*ran, said.reason, report.measurements);
+    report.result = Judge(*ran, said, report.measurements);
     return report;
   }
 
  private:
-  absl::StatusOr<std::string> Judge(const ProbeCommandResult& result, const std::string& reason,
+  absl::StatusOr<std::string> Judge(const ProbeCommandResult& result, const CommandOutput& said,
                                     std::vector<ProbeMeasurement>& measurements) const {
+    const std::string& reason = said.reason;
     absl::StatusOr<std::string> within = reason.empty() ? "exit code 0" : reason;
     if (config_.has_threshold()) {
-      within = CheckNumber(result, measurements);
+      within = CheckNumber(result, said.unreadable, measurements);
       if (within.ok() && !reason.empty()) absl::StrAppend(&*within, ": ", reason);
     }
     if (result.exit_code != 0) return ExitError(result, reason);
@@ -76,19 +77,25 @@ class ExecProbe : public Probe {
     return within;
   }
 
-  absl::StatusOr<std::string> CheckNumber(const ProbeCommandResult& result,
+  absl::StatusOr<std::string> CheckNumber(const ProbeCommandResult& result, const std::vector<std::string>& unreadable,
                                           std::vector<ProbeMeasurement>& measurements) const {
     if (config_.measurement().empty()) {
-      const std::optional<double> number = FirstNumber(result.output);
-      if (!number.has_value()) return absl::FailedPreconditionError("it printed no number");
-      measurements.insert(measurements.begin(), {.name = "value", .value = *number});
+      ASSIGN_OR_RETURN(const double number, OnlyNumber(result.output));
+      measurements.insert(measurements.begin(), {.name = "value", .value = number});
       SetAllowed(config_.threshold(), measurements.front());
-      return CheckThreshold(*number, "", config_.threshold());
+      return CheckThreshold(number, "", config_.threshold());
+    }
+    if (std::ranges::find(unreadable, config_.measurement()) != unreadable.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("its line \"measure ", config_.measurement(), " …\" has no number"));
     }
     const auto found = std::ranges::find(measurements, config_.measurement(), &ProbeMeasurement::name);
     if (found == measurements.end()) {
       return absl::FailedPreconditionError(
           absl::StrCat("it printed no line \"measure ", config_.measurement(), " …\""));
+    }
+    if (std::ranges::count(measurements, config_.measurement(), &ProbeMeasurement::name) > 1) {
+      return absl::FailedPreconditionError(absl::StrCat("it printed \"measure ", config_.measurement(), "\" twice"));
     }
     SetAllowed(config_.threshold(), *found);
     const absl::StatusOr<std::string> within = CheckThreshold(found->value, found->unit, config_.threshold());

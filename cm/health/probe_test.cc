@@ -51,9 +51,9 @@ TEST_F(ProbeTest, ExecPassesOnExitCodeZero) {
   EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ProbeTest, ExecComparesTheFirstNumber) {
+TEST_F(ProbeTest, ExecComparesTheOnlyNumber) {
   release::v1::Probe probe;
-  for (const char* word : {"echo", "loss: 2.5 % of 10"}) probe.mutable_exec()->add_command(word);
+  for (const char* word : {"echo", "loss: 2.5 %"}) probe.mutable_exec()->add_command(word);
   probe.mutable_exec()->mutable_threshold()->set_max(3);
   EXPECT_EQ(*Run(probe), "2.5");
   probe.mutable_exec()->mutable_threshold()->set_max(2);
@@ -63,8 +63,46 @@ TEST_F(ProbeTest, ExecComparesTheFirstNumber) {
   ExpectFails(probe, "2.5 is below the limit of 2.6");
   probe.mutable_exec()->set_command(1, "-40.5 C");
   ExpectFails(probe, "-40.5 is below");
-  probe.mutable_exec()->set_command(1, "none");
+  probe.mutable_exec()->set_command(1, "nothing");
   ExpectFails(probe, "printed no number");
+}
+
+// argo-rollouts#459 and #1905: a gate without data is no pass.
+TEST_F(ProbeTest, ExecWithoutOneNumberFails) {
+  release::v1::Probe probe;
+  for (const char* word : {"printf", ""}) probe.mutable_exec()->add_command(word);
+  probe.mutable_exec()->mutable_threshold()->set_max(5000);
+  for (const char* text : {"p99 nan ms", "error rate (5m) NaN", "error rate (5m) 7", "latency -nan", "latency NaNms",
+                           "rate=nan%%", "load inf", "value null", "none", "undefined", "1e400", "12:30:05 latency 140",
+                           "140\n150", "140 of 200", "", "p99", "1.2.3"}) {
+    probe.mutable_exec()->set_command(1, text);
+    EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kFailedPrecondition) << text << ": " << Run(probe).status();
+  }
+  const std::pair<const char*, const char*> good[] = {
+      {"resnet50 140 ms", "140"}, {"p99: 140ms", "140"},         {"2026-11-30 latency 140", "140"},
+      {"rate=0.5%%", "0.5"},      {"took 3 nanoseconds\n", "3"}, {"reason 2 of 3\n7", "7"},
+      {"(-1e3)", "-1000"},
+  };
+  for (const auto& [text, number] : good) {
+    probe.mutable_exec()->set_command(1, text);
+    const auto result = Run(probe);
+    ASSERT_TRUE(result.ok()) << text << ": " << result.status();
+    EXPECT_THAT(*result, testing::StartsWith(number)) << text;
+  }
+}
+
+TEST_F(ProbeTest, AMeasurementWithoutANumberOrTwiceFails) {
+  release::v1::Probe probe;
+  for (const char* word : {"printf", ""}) probe.mutable_exec()->add_command(word);
+  probe.mutable_exec()->mutable_threshold()->set_max(5000);
+  probe.mutable_exec()->set_measurement("p99");
+  for (const char* text : {"measure p99 nan ms", "measure p99 nan\nmeasure p99 5", "measure p99 5\nmeasure p99 nan",
+                           "measure p99", "measure p99 5\nmeasure p99 6", "p99 5", "measure p50 5"}) {
+    probe.mutable_exec()->set_command(1, text);
+    EXPECT_EQ(Run(probe).status().code(), absl::StatusCode::kFailedPrecondition) << text << ": " << Run(probe).status();
+  }
+  probe.mutable_exec()->set_command(1, "measure p50 nan\nmeasure p99 5 ms\n99");
+  EXPECT_TRUE(Run(probe).ok());
 }
 
 TEST_F(ProbeTest, ExecEndsAtItsTimeout) {
