@@ -1,7 +1,11 @@
 #include "bootloader/boot_control/uboot_boot_control.h"
 
 #include <libuboot.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -10,8 +14,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/status/status.h"
+#include "common/storage/file_descriptor.h"
 
 namespace tandem::boot {
 namespace {
@@ -23,9 +30,26 @@ constexpr uint64_t kLargestCopy = 16 << 20;
 
 struct Place {
   std::string device;
+  // The line says it from the end of the device, such as an eMMC's boot partition; `offset` is from its begin all the
+  // same, once LoadPlaces() has asked the device for its size.
+  bool from_end = false;
   uint64_t offset = 0;
   uint64_t size = 0;
+  // What stands behind them.
+  std::string more;
 };
+
+absl::Status CountFromBegin(FileSystem& fs, Place& place) {
+  if (!place.from_end) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> device, fs.Open(place.device, FileSystem::OpenMode::kReadOnly));
+  ASSIGN_OR_RETURN(const uint64_t end, device->Size());
+  if (place.offset > end || place.size > place.offset) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(place.size, " bytes at -", place.offset, " do not fit into ", place.device, ", which has ", end));
+  }
+  place.offset = end - place.offset;
+  return absl::OkStatus();
+}
 
 bool ParseNumber(absl::string_view text, uint64_t& value) {
   if (absl::StartsWith(text, "0x") || absl::StartsWith(text, "0X")) {
@@ -43,11 +67,15 @@ absl::StatusOr<std::vector<Place>> ParsePlaces(const std::string& text) {
     const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
     if (words.empty() || words[0][0] == '#') continue;
     Place place;
-    if (words.size() < 3 || !ParseNumber(words[1], place.offset) || !ParseNumber(words[2], place.size)) {
+    absl::string_view offset;
+    if (words.size() >= 3) offset = words[1];
+    place.from_end = absl::ConsumePrefix(&offset, "-");
+    if (words.size() < 3 || !ParseNumber(offset, place.offset) || !ParseNumber(words[2], place.size)) {
       return absl::InvalidArgumentError(
           absl::StrCat("line ", number, " is not DEVICE OFFSET SIZE, such as: /dev/mmcblk0 0x400000 0x4000"));
     }
     place.device = words[0];
+    place.more = absl::StrJoin(words.begin() + 3, words.end(), " ");
     places.push_back(std::move(place));
   }
   return places;
@@ -69,6 +97,7 @@ absl::StatusOr<std::vector<Place>> LoadPlaces(FileSystem& fs, const std::string&
     return absl::InvalidArgumentError(absl::StrCat(config, ": a copy of ", places[0].size, " bytes cannot be; it has ",
                                                    kSmallestCopy, " to ", kLargestCopy));
   }
+  for (Place& place : places) RETURN_IF_ERROR(Annotate(CountFromBegin(fs, place), config));
   if (places[0].size != places[1].size || Overlap(places[0], places[1])) {
     return absl::InvalidArgumentError(
         absl::StrCat(config, ": the two places must have one size, and must not overlap"));
@@ -103,25 +132,34 @@ absl::Status CheckEnded(FileSystem& fs, const Place& place) {
                                           place.offset, " have no end; write it anew with mkenvimage -r"));
 }
 
+// An fw_env.config in memory, with offsets from the begin of the devices.
+absl::StatusOr<FileDescriptor> WriteCounted(const std::vector<Place>& places) {
+  FileDescriptor file(memfd_create("fw_env.config", MFD_CLOEXEC));
+  std::string text;
+  for (const Place& place : places) {
+    absl::StrAppend(&text, place.device, " 0x", absl::Hex(place.offset), " 0x", absl::Hex(place.size), " ", place.more,
+                    "\n");
+  }
+  if (!file.valid() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return ErrnoStatus(errno, "tell libubootenv where the environment is");
+  }
+  return file;
+}
+
 }  // namespace
 
 // One opening of the environment, with libubootenv's lock, which fw_setenv takes, too.
 class UbootBootControl::Environment {
  public:
-  static absl::StatusOr<std::unique_ptr<Environment>> Open(const std::string& config) {
-    uboot_ctx* context = nullptr;
-    if (libuboot_initialize(&context, nullptr) < 0) return absl::ResourceExhaustedError("libubootenv: no memory");
-    std::unique_ptr<Environment> environment(new Environment(context));
-    if (libuboot_read_config(context, config.c_str()) < 0) {
-      return absl::NotFoundError(
-          absl::StrCat("the devices in ", config, " cannot be used: one is missing or not readable"));
+  static absl::StatusOr<std::unique_ptr<Environment>> Open(const std::string& config,
+                                                           const std::vector<Place>& places) {
+    // libubootenv counts from the end of some kinds of device only: it is told where that is.
+    FileDescriptor counted;
+    if (std::ranges::any_of(places, &Place::from_end)) {
+      ASSIGN_OR_RETURN(counted, WriteCounted(places));
+      return OpenFile(absl::StrCat("/proc/self/fd/", counted.get()), config);
     }
-    if (libuboot_open(context) < 0) {
-      return absl::DataLossError(absl::StrCat("neither copy of the U-Boot environment in ", config,
-                                              " can be read; write it anew with mkenvimage -r, or with saveenv in "
-                                              "U-Boot"));
-    }
-    return environment;
+    return OpenFile(config, config);
   }
   ~Environment() {
     libuboot_close(context_);
@@ -162,6 +200,22 @@ class UbootBootControl::Environment {
   }
 
  private:
+  static absl::StatusOr<std::unique_ptr<Environment>> OpenFile(const std::string& file, const std::string& config) {
+    uboot_ctx* context = nullptr;
+    if (libuboot_initialize(&context, nullptr) < 0) return absl::ResourceExhaustedError("libubootenv: no memory");
+    std::unique_ptr<Environment> environment(new Environment(context));
+    if (libuboot_read_config(context, file.c_str()) < 0) {
+      return absl::NotFoundError(
+          absl::StrCat("the devices in ", config, " cannot be used: one is missing or not readable"));
+    }
+    if (libuboot_open(context) < 0) {
+      return absl::DataLossError(absl::StrCat("neither copy of the U-Boot environment in ", config,
+                                              " can be read; write it anew with mkenvimage -r, or with saveenv in "
+                                              "U-Boot"));
+    }
+    return environment;
+  }
+
   explicit Environment(uboot_ctx* context) : context_(context) {}
 
   uboot_ctx* const context_;
@@ -183,7 +237,7 @@ absl::Status UbootBootControl::SyncDevices() {
 absl::StatusOr<BootRecord> UbootBootControl::LoadRecord() {
   ASSIGN_OR_RETURN(const std::vector<Place> places, LoadPlaces(fs_, config_));
   for (const Place& place : places) RETURN_IF_ERROR(CheckEnded(fs_, place));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_, places));
   return RecordFromVariables(environment->GetAll());
 }
 
@@ -192,7 +246,7 @@ absl::Status UbootBootControl::ChangeRecord(const Change& change) {
   for (const Place& place : places) RETURN_IF_ERROR(CheckEnded(fs_, place));
   BootRecord record;
   {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, Environment::Open(config_, places));
     ASSIGN_OR_RETURN(record, RecordFromVariables(environment->GetAll()));
     const BootRecord before = record;
     RETURN_IF_ERROR(change(record));

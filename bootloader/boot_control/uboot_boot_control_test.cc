@@ -108,6 +108,25 @@ TEST_F(UbootBootControlTest, AConfigurationThatCannotSurviveAPowerCutIsRefused) 
   }
 }
 
+// meta-freescale-3rdparty#204: as fw_printenv reads them.
+TEST_F(UbootBootControlTest, OffsetsMayCountFromTheEndOfTheDevice) {
+  const std::string image = environment_.folder() + "/env.img";
+  ASSERT_TRUE(control_.SetTrial(Slot::kB, 3).ok());
+  const BootState before = *control_.Read();
+  environment_.WriteConfig(image + " -0x800 0x400\n" + image + " -1024 0x400\n");
+  EXPECT_TRUE(control_.CheckConfig().ok());
+  EXPECT_EQ(*control_.Read(), before);
+  ASSERT_TRUE(control_.Confirm(Slot::kB).ok());
+  const BootState after = *control_.Read();
+  EXPECT_NE(after, before);
+  environment_.WriteConfig(image + " 0x0 0x400\n" + image + " 0x400 0x400\n");
+  EXPECT_EQ(*control_.Read(), after);
+  for (const std::string bad : {" -0x4000 0x400\n", " -0x200 0x400\n", " - 0x400\n", " --0x400 0x400\n"}) {
+    environment_.WriteConfig(image + bad + image + " -1024 0x400\n");
+    EXPECT_TRUE(absl::IsInvalidArgument(control_.CheckConfig())) << bad;
+  }
+}
+
 TEST_F(UbootBootControlTest, AMissingDeviceIsNamed) {
   environment_.WriteConfig("/none/a 0x0 0x400\n/none/b 0x0 0x400\n");
   EXPECT_TRUE(absl::IsNotFound(control_.Read().status())) << control_.Read().status();

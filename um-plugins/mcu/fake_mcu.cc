@@ -127,7 +127,10 @@ void FakeMcu::Advance(absl::Duration now) {
 }
 
 void FakeMcu::Boot(absl::Duration now) {
-  if (!options_.keeps_upload) upload_sha_.clear();
+  if (!options_.keeps_upload) {
+    upload_sha_.clear();
+    uploading_ = false;
+  }
   ready_at_ = now;
   do {
     ++boots_;
@@ -280,23 +283,28 @@ json FakeMcu::Upload(const json& body, absl::Duration now) {
       violations_.push_back("upload while an image is on trial or pending");
       return Error(6, 9);
     }
+    // As mcumgr does: the header must be whole.
+    if (data->size() < std::min<uint64_t>(boot::kImageHeaderSize, *size)) return Error(3, 21);
     const std::string sha = FindBytes(body, "sha").value_or("");
-    if (!upload_sha_.empty() && sha == upload_sha_ && *size == upload_size_) return {{"off", slot.size()}};
+    if (!sha.empty() && sha == upload_sha_ && *size == upload_size_) return {{"off", slot.size()}};
     slot.clear();
     damaged_ = false;
     upload_sha_ = sha;
     upload_size_ = *size;
+    uploading_ = true;
     ready_at_ = now + options_.erase_time;
-  } else if (upload_sha_.empty()) {
+  } else if (!uploading_) {
     return {{"off", 0}};
   }
   if (*off != slot.size()) return {{"off", slot.size()}};
   if (data->size() > upload_size_ - slot.size()) return Error(3, 31);
   slot += *data;
   if (slot.size() < upload_size_) return {{"off", slot.size()}};
-  const bool match = Sha256(slot) == upload_sha_;
+  json answer = {{"off", slot.size()}};
+  if (!upload_sha_.empty()) answer["match"] = Sha256(slot) == upload_sha_;
   upload_sha_.clear();
-  return {{"off", slot.size()}, {"match", match}};
+  uploading_ = false;
+  return answer;
 }
 
 json FakeMcu::SlotInfo() const {

@@ -122,6 +122,7 @@ class FakeMcu {
   std::optional<absl::Duration> reset_at_;
   absl::Duration ready_at_;
   // The running upload.
+  bool uploading_ = false;
   std::string upload_sha_;
   uint64_t upload_size_ = 0;
 };

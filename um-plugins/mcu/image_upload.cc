@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bootloader/core/mcuboot_image.h"
 #include "common/status/status.h"
 #include "um-plugins/mcu/smp_errors.h"
 
@@ -72,6 +73,8 @@ class Uploader {
     max_packet_ = std::min<size_t>(buffers.size, client.transport().MaxPacket());
     SetPacket(max_packet_);
     first_packet_ = max_packet_;
+    // A device looks at the image's header in the first piece. Where both do not fit, the digest is left out.
+    with_digest_ = FirstChunk(first_packet_) >= std::min<uint64_t>(boot::kImageHeaderSize, request.size);
     first_chunk_ = FirstChunk(first_packet_);
     max_window_ = request.one_at_a_time ? 1 : std::clamp<size_t>(buffers.count, 1, kMaxWindow);
     window_ = max_window_;
@@ -119,6 +122,8 @@ class Uploader {
   size_t max_packet_ = 0;
   size_t packet_ = 0;
   size_t first_packet_ = 0;
+  // The first piece tells the digest, by which the device knows an upload again and checks it at its end.
+  bool with_digest_ = true;
   size_t chunk_ = 0;
   size_t first_chunk_ = 0;
   size_t max_window_ = 1;
@@ -171,7 +176,8 @@ size_t Uploader::FirstChunk(size_t buffer) const {
 }
 
 json Uploader::FirstBody() const {
-  json body = {{"len", request_.size}, {"off", 0}, {"sha", BytesValue(request_.sha256)}};
+  json body = {{"len", request_.size}, {"off", 0}};
+  if (with_digest_) body["sha"] = BytesValue(request_.sha256);
   // Devices with one image may not know the key.
   if (request_.image != 0) body["image"] = request_.image;
   return body;

@@ -70,6 +70,16 @@ TEST(ImageUploadTest, ADeviceThatDoesNotTellItsBuffersOrSpeaksVersion1IsServedTo
   }
 }
 
+// smpmgr#8: the device wants the image's header whole in the first piece.
+TEST(ImageUploadTest, SmallBuffersTakeTheHeaderInOnePiece) {
+  for (const uint32_t size : {64U, 96U, 128U, 256U}) {
+    Bench bench({.buffer_size = size, .buffer_count = 1});
+    const absl::Status status = bench.Upload();
+    ASSERT_TRUE(status.ok()) << size << ": " << status;
+    EXPECT_TRUE(bench.DeviceHasIt()) << size;
+  }
+}
+
 TEST(ImageUploadTest, EndsOnLinesThatLoseDoubleSwapAndDamagePackets) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     for (const uint32_t buffers : {1U, 2U, 4U, 16U}) {

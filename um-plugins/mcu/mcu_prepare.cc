@@ -10,6 +10,7 @@
 #include "um-plugins/mcu/mcu_plugin.h"
 #include "um-plugins/mcu/mcu_record.h"
 #include "um-plugins/mcu/mcu_version.h"
+#include "um/reserve.h"
 
 namespace tandem::plugins {
 namespace {
@@ -148,6 +149,12 @@ absl::Status McuPlugin::Stage(const um::Artifact& artifact, File& file, um::Oper
   // Left over from an artifact that was longer.
   ASSIGN_OR_RETURN(const uint64_t have, file.Size());
   if (have > artifact.size) RETURN_IF_ERROR(file.Truncate(artifact.size));
+  ASSIGN_OR_RETURN(const uint64_t room,
+                   um::RoomBesideReserve(dependencies_.fs, config_.state_dir(), config_.reserve_bytes()));
+  if (artifact.size > have && artifact.size - have > room) {
+    return absl::ResourceExhaustedError(absl::StrCat("the image has ", artifact.size, " bytes; ", config_.state_dir(),
+                                                     " has room for ", room, " beside the reserve"));
+  }
   DurableRecord progress(dependencies_.fs, JoinPath(config_.state_dir(), "stage.rec"));
   const config::v1::Tls& tls = config_.artifact_tls();
   const StageRequest request{.urls = artifact.urls,

@@ -1,6 +1,7 @@
 // The plugin over real files, a real archive and a real reload command.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 
@@ -75,6 +76,37 @@ TEST_F(MakePayloadPluginTest, InstallsAndRevertsARealArchive) {
   ASSERT_EQ(plugin->Revert(operation_).value(), um::RevertResult::kReverted);
   EXPECT_EQ(plugin->Inventory().value()[0].version, "1.0");
   EXPECT_EQ(fs_.ReadFile(At("reloads")).value(), "1.0 text-1.0\n2.0 text-2.0\n1.0 text-1.0\n");
+}
+
+// Whatever the umask of the service: a program that is not root reads what was installed (p2pstream#226).
+TEST_F(MakePayloadPluginTest, OthersReadWhatIsInstalled) {
+  const mode_t before = umask(0077);
+  std::unique_ptr<um::Plugin> plugin = MakePayloadPlugin(config_).value();
+  um::Artifact archive = Archive("1.0");
+  ASSERT_TRUE(RunCommandOk({.argv = {"sh", "-ec",
+                                     absl::StrCat("cd ", folder_,
+                                                  "; umask 022; mkdir -p deep/er; cp text deep/er/; "
+                                                  "mkdir secret; chmod 700 secret; chmod 644 text deep/er/text; "
+                                                  "tar czf 1.0.tar.gz text deep/er/text secret")}})
+                  .ok());
+  const std::string bytes = fs_.ReadFile(At("1.0.tar.gz")).value();
+  archive.sha256 = Sha256(bytes);
+  archive.size = bytes.size();
+  EXPECT_TRUE(plugin->Prepare({archive}, operation_).ok());
+  EXPECT_TRUE(plugin->Start(operation_).ok());
+  umask(before);
+  const auto mode = [&](const std::string& name) {
+    struct stat info {};
+    EXPECT_EQ(stat(At(name).c_str(), &info), 0) << name;
+    return info.st_mode & 07777;
+  };
+  for (const char* name : {"app", "app/versions", "app/current", "app/current/deep", "app/current/deep/er"}) {
+    EXPECT_EQ(mode(name), 0755u) << name;
+  }
+  EXPECT_EQ(mode("app/current/text"), 0644u);
+  EXPECT_EQ(mode("app/current/deep/er/text"), 0644u);
+  EXPECT_EQ(mode("app/current/secret"), 0700u) << "as the archive says";
+  EXPECT_EQ(mode("state"), 0700u) << "records are nobody else's";
 }
 
 TEST_F(MakePayloadPluginTest, RefusesAWrongConfiguration) {

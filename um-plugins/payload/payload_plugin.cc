@@ -9,7 +9,9 @@
 #include "absl/strings/strip.h"
 #include "common/config/yaml_config.h"
 #include "common/crypto/sha256.h"
+#include "common/log/log.h"
 #include "common/status/status.h"
+#include "um/reserve.h"
 
 namespace tandem::plugins {
 namespace {
@@ -113,7 +115,10 @@ absl::StatusOr<PayloadPlugin::Record::Component> PayloadPlugin::PrepareComponent
   ASSIGN_OR_RETURN(const Config* const config, FindConfig(artifact.component_id));
   RETURN_IF_ERROR(CheckVersion(artifact.version));
   for (const char* const name : {kVersions, kStaging}) {
-    RETURN_IF_ERROR(dependencies_.fs.MakeFolders(JoinPath(config->folder(), name)));
+    // Whoever reads the payload is seldom root, and the umask is not the release's business.
+    RETURN_IF_ERROR(dependencies_.fs.MakeSharedFolders(JoinPath(config->folder(), name)));
+    // Power may have gone between the two steps of that.
+    RETURN_IF_ERROR(dependencies_.fs.ShareWithAll(JoinPath(config->folder(), name)));
   }
   Record::Component component;
   component.set_component_id(artifact.component_id);
@@ -185,14 +190,16 @@ absl::Status PayloadPlugin::Bring(const Config& config, const um::Artifact& arti
   // What is there under that name is damaged.
   RETURN_IF_ERROR(fs.RemoveTree(JoinPath(versions, name)));
   if (!fs.Exists(payload)) RETURN_IF_ERROR(progress.Clear());
-  RETURN_IF_ERROR(fs.MakeFolders(folder));
+  RETURN_IF_ERROR(fs.MakeSharedFolders(folder));
+  RETURN_IF_ERROR(fs.ShareWithAll(folder));
   {
     ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(payload, FileSystem::OpenMode::kCreate));
+    RETURN_IF_ERROR(fs.ShareWithAll(payload));
     ASSIGN_OR_RETURN(const uint64_t have, file->Size());
-    ASSIGN_OR_RETURN(const uint64_t room, fs.FreeSpace(folder));
+    ASSIGN_OR_RETURN(const uint64_t room, um::RoomBesideReserve(fs, folder, config_.reserve_bytes()));
     if (artifact.size > have && artifact.size - have > room) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(artifact.size, " bytes do not fit into ", config.folder(), ", which has ", room, " left"));
+      return absl::ResourceExhaustedError(absl::StrCat(artifact.size, " bytes do not fit into ", config.folder(),
+                                                       ", which has ", room, " left beside the reserve"));
     }
     const config::v1::Tls& tls = config_.artifact_tls();
     const StageRequest request{.urls = artifact.urls,
@@ -216,8 +223,15 @@ absl::Status PayloadPlugin::Bring(const Config& config, const um::Artifact& arti
     operation.ReportActivity(absl::StrCat("unpacking ", config.component_id()));
     complete = absl::StrCat(folder, ".unpacked");
     RETURN_IF_ERROR(fs.RemoveTree(complete));
-    RETURN_IF_ERROR(fs.MakeFolders(complete));
-    RETURN_IF_ERROR(dependencies_.unpack(payload, complete));
+    RETURN_IF_ERROR(fs.MakeSharedFolders(complete));
+    ASSIGN_OR_RETURN(const uint64_t room, um::RoomBesideReserve(fs, complete, config_.reserve_bytes()));
+    if (const absl::Status unpacked = dependencies_.unpack(payload, complete, room); !unpacked.ok()) {
+      // Half a tree is of no use, and may take all the room that there is.
+      if (const absl::Status removed = fs.RemoveTree(complete); !removed.ok()) {
+        LogWarning("half a tree is left", {{"path", complete}, {"error", ToPersonText(removed)}});
+      }
+      return unpacked;
+    }
   }
   // First the new name, then the loss of the old one.
   RETURN_IF_ERROR(fs.Rename(complete, JoinPath(versions, name)));

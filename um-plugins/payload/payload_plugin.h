@@ -36,8 +36,8 @@ class PayloadPlugin : public um::Plugin {
     HttpFetcher& fetcher;
     // Runs a reload command.
     std::function<absl::Status(const Command&)> run;
-    // Unpacks an archive into an existing folder, durably.
-    std::function<absl::Status(const std::string& archive, const std::string& folder)> unpack;
+    // Unpacks an archive into an existing folder, durably, to at most so many bytes.
+    std::function<absl::Status(const std::string& archive, const std::string& folder, uint64_t max_bytes)> unpack;
   };
 
   // `config.payload()` must have its required fields; `config.state_dir()` must exist.

@@ -20,6 +20,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+constexpr uint64_t kReserve = 1 << 20;
+
 std::string Bytes(const std::string& component, const std::string& version) {
   std::string bytes;
   for (int i = 0; i < 2000; ++i) absl::StrAppend(&bytes, component, version, i);
@@ -38,6 +40,7 @@ class Unit {
   void RestartProcess() {
     config::v1::UmConfig config;
     config.set_state_dir("/state");
+    config.set_reserve_bytes(kReserve);
     for (const std::string name : {"model", "config"}) {
       config::v1::PayloadComponent& component = *config.mutable_payload()->add_components();
       component.set_component_id(name);
@@ -47,22 +50,24 @@ class Unit {
       component.set_unpack(unpack_);
     }
     plugin_ = std::make_unique<PayloadPlugin>(
-        PayloadPlugin::Dependencies{.fs = fs_,
-                                    .clock = clock_,
-                                    .fetcher = fetcher_,
-                                    .run =
-                                        [this](const Command& command) {
-                                          if (fs_.power_lost()) return absl::InternalError("the power is off");
-                                          reloads_.push_back(
-                                              absl::StrCat(command.argv[0], " ", command.environment[1].second));
-                                          EXPECT_TRUE(fs_.Exists(command.environment[0].second));
-                                          return reload_;
-                                        },
-                                    .unpack =
-                                        [this](const std::string& archive, const std::string& folder) {
-                                          ASSIGN_OR_RETURN(const std::string bytes, fs_.ReadFile(archive));
-                                          return fs_.WriteFileAtomically(folder + "/unpacked", bytes);
-                                        }},
+        PayloadPlugin::Dependencies{
+            .fs = fs_,
+            .clock = clock_,
+            .fetcher = fetcher_,
+            .run =
+                [this](const Command& command) {
+                  if (fs_.power_lost()) return absl::InternalError("the power is off");
+                  reloads_.push_back(absl::StrCat(command.argv[0], " ", command.environment[1].second));
+                  EXPECT_TRUE(fs_.Exists(command.environment[0].second));
+                  return reload_;
+                },
+            .unpack =
+                [this](const std::string& archive, const std::string& folder, uint64_t max_bytes) {
+                  unpack_limit_ = max_bytes;
+                  ASSIGN_OR_RETURN(const std::string bytes, fs_.ReadFile(archive));
+                  RETURN_IF_ERROR(fs_.WriteFileAtomically(folder + "/unpacked", bytes));
+                  return unpacked_;
+                }},
         config);
   }
 
@@ -106,6 +111,8 @@ class Unit {
   FakeClock clock_;
   um::FakeOperation operation_;
   bool unpack_ = false;
+  uint64_t unpack_limit_ = 0;
+  absl::Status unpacked_;
   absl::Status reload_;
   std::vector<std::string> reloads_;
   std::unique_ptr<PayloadPlugin> plugin_;
@@ -313,6 +320,53 @@ TEST(PayloadPluginTest, RefusesWhatItCannotInstall) {
   EXPECT_TRUE(absl::IsFailedPrecondition(unit.plugin_->Start(unit.operation_).status()));
   unit.fs_.SetCapacity(1000);
   EXPECT_TRUE(absl::IsResourceExhausted(unit.Prepare("1")));
+}
+
+// Downloads and unpacking leave room for records, which the way back needs.
+TEST(PayloadPluginTest, LeavesTheReserveFree) {
+  for (const bool unpack : {false, true}) {
+    Unit unit;
+    unit.unpack_ = unpack;
+    unit.RestartProcess();
+    const uint64_t size = Bytes("model", "1").size() + Bytes("config", "1").size();
+    unit.fs_.SetCapacity(kReserve + size / 2);
+    EXPECT_TRUE(absl::IsResourceExhausted(unit.Prepare("1")));
+    EXPECT_GE(*unit.fs_.FreeSpace("/"), kReserve);
+    unit.fs_.SetCapacity(kReserve + 4 * size + 10'000);
+    ASSERT_TRUE(unit.Prepare("1").ok());
+    EXPECT_GE(*unit.fs_.FreeSpace("/"), kReserve);
+    if (unpack) {
+      EXPECT_LE(unit.unpack_limit_, 4 * size + 10'000);
+    }
+  }
+}
+
+// Services that are not root read what is installed, whatever the umask.
+TEST(PayloadPluginTest, WhatIsInstalledIsSharedWithAll) {
+  for (const bool unpack : {false, true}) {
+    Unit unit;
+    unit.unpack_ = unpack;
+    unit.RestartProcess();
+    ASSERT_TRUE(unit.Prepare("1").ok());
+    ASSERT_TRUE(unit.plugin_->Start(unit.operation_).ok());
+    for (const char* path : {"/data/model", "/data/model/versions", "/data/model/current"}) {
+      EXPECT_TRUE(unit.fs_.IsShared(path)) << path;
+    }
+    if (!unpack) {
+      EXPECT_TRUE(unit.fs_.IsShared("/data/model/current/payload"));
+    }
+    EXPECT_FALSE(unit.fs_.IsShared("/state"));
+  }
+}
+
+TEST(PayloadPluginTest, NothingIsLeftOfATreeThatCouldNotBeUnpacked) {
+  Unit unit;
+  unit.unpack_ = true;
+  unit.unpacked_ = absl::ResourceExhaustedError("full");
+  unit.RestartProcess();
+  EXPECT_TRUE(absl::IsResourceExhausted(unit.Prepare("1")));
+  const std::vector<std::string> staged = unit.fs_.List("/data/model/staging").value();
+  EXPECT_THAT(staged, testing::Each(testing::Not(testing::EndsWith(".unpacked"))));
 }
 
 }  // namespace

@@ -190,6 +190,10 @@ absl::Status SlotPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation
                                             entry.complete() ? entry.version() : "nothing complete"));
   }
 
+  // The way back is not given up for an image that cannot be written.
+  RETURN_IF_ERROR(
+      Annotate(Unlocked(target, [&] { return CheckFits(target, artifact); }), absl::StrCat("slot ", SlotName(target))));
+
   // From here until the image is whole nobody may boot or believe the slot.
   entry.set_version(artifact.version);
   entry.set_sha256(artifact.sha256);
@@ -199,7 +203,8 @@ absl::Status SlotPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation
   slots.set_wrote_target(true);
   RETURN_IF_ERROR(SaveSlots(slots));
   RETURN_IF_ERROR(dependencies_.boot.MarkUnbootable(target));
-  RETURN_IF_ERROR(Annotate(WriteUnlocked(target, artifact, operation), absl::StrCat("write slot ", SlotName(target))));
+  RETURN_IF_ERROR(Annotate(Unlocked(target, [&] { return Write(target, artifact, operation); }),
+                           absl::StrCat("write slot ", SlotName(target))));
   if (options_.read_back) {
     ASSIGN_OR_RETURN(const bool holds, Holds(target, entry, operation));
     if (!holds) {
@@ -208,6 +213,15 @@ absl::Status SlotPlugin::PrepareSlot(const um::Artifact& artifact, um::Operation
   }
   entry.set_complete(true);
   return SaveSlots(slots);
+}
+
+absl::Status SlotPlugin::CheckFits(Slot slot, const um::Artifact& artifact) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                   dependencies_.fs.Open(SlotPath(slot), FileSystem::OpenMode::kReadWriteAlone));
+  ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
+  // A file in place of a device, as in the demo, grows.
+  if (capacity >= artifact.size || file->Truncate(artifact.size).ok()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("it has ", capacity, " bytes, the artifact ", artifact.size));
 }
 
 absl::StatusOr<bool> SlotPlugin::Holds(Slot slot, const Slots::Slot& content, um::Operation& operation) {
@@ -223,12 +237,12 @@ absl::StatusOr<bool> SlotPlugin::Holds(Slot slot, const Slots::Slot& content, um
   return true;
 }
 
-absl::Status SlotPlugin::WriteUnlocked(Slot slot, const um::Artifact& artifact, um::Operation& operation) {
-  if (!dependencies_.set_writable) return Write(slot, artifact, operation);
+absl::Status SlotPlugin::Unlocked(Slot slot, absl::FunctionRef<absl::Status()> work) {
+  if (!dependencies_.set_writable) return work();
   RETURN_IF_ERROR(dependencies_.set_writable(slot, true));
-  const absl::Status written = Write(slot, artifact, operation);
+  const absl::Status done = work();
   const absl::Status locked = dependencies_.set_writable(slot, false);
-  return written.ok() ? locked : written;
+  return done.ok() ? locked : done;
 }
 
 absl::Status SlotPlugin::Write(Slot slot, const um::Artifact& artifact, um::Operation& operation) {

@@ -115,7 +115,10 @@ class SlotPlugin : public um::Plugin {
   absl::Status PrepareSlot(const um::Artifact& artifact, um::Operation& operation);
   // True when the slot holds these bytes, read back; an error only when that cannot be told.
   absl::StatusOr<bool> Holds(boot::Slot slot, const Slots::Slot& content, um::Operation& operation);
-  absl::Status WriteUnlocked(boot::Slot slot, const um::Artifact& artifact, um::Operation& operation);
+  // Whether the artifact can be written there: the slot is free, and large enough.
+  absl::Status CheckFits(boot::Slot slot, const um::Artifact& artifact);
+  // Does `work` while the slot may be written.
+  absl::Status Unlocked(boot::Slot slot, absl::FunctionRef<absl::Status()> work);
   // True when the slot is on trial and has not run yet.
   absl::StatusOr<bool> IsUnproven();
   absl::Status Write(boot::Slot slot, const um::Artifact& artifact, um::Operation& operation);

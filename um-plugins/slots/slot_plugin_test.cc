@@ -429,7 +429,16 @@ TEST(SlotPluginTest, ASlotThatIsTooSmallIsRefused) {
   big.size = kSlotSize + 1;
   const absl::Status status = computer.plugin_->Prepare({big}, computer.operation_);
   EXPECT_TRUE(absl::IsResourceExhausted(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("write slot B"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("slot B: it has"));
+  EXPECT_FALSE(computer.control_.Read()->b_unbootable) << "the way back is given up for nothing";
+}
+
+TEST(SlotPluginTest, ASlotThatIsInUseStaysBootable) {
+  Computer computer;
+  computer.fs_.SetInUse("/dev/b");
+  const absl::Status status = computer.plugin_->Prepare({computer.NewVersion()}, computer.operation_);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("slot B: open /dev/b: it is in use"));
+  EXPECT_FALSE(computer.control_.Read()->b_unbootable);
 }
 
 TEST(SlotPluginTest, TheVersionFileOfTheRunningSystemHasTheLastWord) {
