@@ -32,10 +32,14 @@ function(tandem_library name)
   endif()
 endfunction()
 
-# tandem_binary(NAME SRCS … DEPS …): a program under build/bin/.
+# tandem_binary(NAME SRCS … DEPS …): a program under build/bin/. Its own files are little but command lines, and CLI11
+# takes the compiler long: they are optimised less. What computes stands in libraries.
 function(tandem_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
+  if(NOT TANDEM_SANITIZE)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   target_link_libraries(${name} PRIVATE tandem_options ${ARG_DEPS})
   add_dependencies(plain_targets ${name})
 endfunction()

@@ -193,7 +193,7 @@ TEST(Damage, ADamagedTrustRecordIsReplacedByTheOneBeforeAndStillRefusesWhatIsOld
   unit.StartCm();
   unit.Publish(old);
   EXPECT_TRUE(unit.WaitFor([&] { return unit.HasFeedback("refused"); })) << unit.Story();
-  EXPECT_EQ(unit.Version("config"), "1.7");
+  EXPECT_TRUE(unit.WaitFor([&] { return unit.Version("config") == "1.7"; })) << unit.Story();
   unit.Assign(kAllNew);
   ASSERT_TRUE(unit.WaitForOutcome("applied")) << unit.Story();
   ExpectAll(unit, "2.0");

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -63,8 +64,13 @@ FleetProcesses::FleetProcesses(FleetProcessesOptions options)
     // The first one makes the token.
     controllers_.back()->Start();
     if (i == 0) {
-      EXPECT_TRUE(WaitUntil([&] { return std::filesystem::exists(folder_ + "/data0/admin.token"); }, kStartTimeout));
-      token_ = ReadText(folder_ + "/data0/admin.token");
+      // There before it is written.
+      const auto is_whole = [&] {
+        const std::string path = folder_ + "/data0/admin.token";
+        if (std::filesystem::exists(path)) token_ = ReadText(path);
+        return absl::EndsWith(token_, "\n");
+      };
+      EXPECT_TRUE(WaitUntil(is_whole, kStartTimeout));
       absl::StripTrailingAsciiWhitespace(&token_);
     }
   }
